@@ -1,0 +1,16 @@
+"""LeNet on scikit-learn's handwritten digits (8 x 8 pixels). No download: the data come with scikit-learn.
+
+    purezoo train lenet_digits
+"""
+
+from ..models import LeNet
+from ..train.config import Experiment, Train
+from ..train.data import Data
+from ..train.optimizers import Optimizer, Schedule
+
+EXPERIMENT = Experiment(
+    model=LeNet(classes=10, padding="SAME", width=2, dropout=0.3),
+    data=Data(source="digits"),
+    optimizer=Optimizer(name="adam", learning_rate=2e-3, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=32, epochs=40),
+)

@@ -1,0 +1,27 @@
+"""Activations by name, for configs: `activation("relu")`. In a network, any function of one array is a layer."""
+
+import difflib
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+ACTIVATIONS: dict[str, Callable] = {
+    "relu": jax.nn.relu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "elu": jax.nn.elu,
+    "selu": jax.nn.selu,
+    "gelu": jax.nn.gelu,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "sigmoid": jax.nn.sigmoid,
+    "tanh": jnp.tanh,
+}
+
+
+def activation(name: str) -> Callable:
+    """The elementwise function of that name. Raises ValueError for an unknown one."""
+    if name not in ACTIVATIONS:
+        alike = difflib.get_close_matches(name, ACTIVATIONS, n=1)
+        raise ValueError(f"no activation '{name}': choose {', '.join(ACTIVATIONS)}" + (f" ({alike[0]}?)" if alike else ""))
+    return ACTIVATIONS[name]

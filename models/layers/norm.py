@@ -1,0 +1,94 @@
+"""Batch, layer and group normalisation. Statistics are float32 whatever the input is; the output has the input's dtype."""
+
+import jax
+import jax.numpy as jnp
+
+from ..core import Model, param_dtype
+
+
+def batch_norm(*, momentum: float = 0.9, epsilon: float = 1e-5, scale: bool = True, bias: bool = True) -> Model:
+    """(x - mean) / sqrt(var + epsilon) * scale + bias, each channel over the batch and all positions.
+
+    [B, ..., C] -> [B, ..., C]. params: scale [C], bias [C]; state: mean [C], var [C], moving averages of the batches',
+    the variance unbiased, used where train=False. Ioffe and Szegedy 2015, arXiv:1502.03167, algorithms 1 and 2.
+    Raises ValueError when a channel has a single value in training: its variance is no estimate.
+    """
+
+    def init(key, spec):
+        c = spec.shape[-1]
+        state = {"mean": jnp.zeros(c, jnp.float32), "var": jnp.ones(c, jnp.float32)}
+        return _scale_bias(spec, scale, bias), state
+
+    def apply(params, state, x, *, key=None, train=False):
+        if not train:
+            return _normalize(x, state["mean"], state["var"], epsilon, params), state
+        axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+        if n < 2:
+            raise ValueError("batch_norm needs at least two values a channel in training: use a larger batch")
+        mean, var = _moments(x, axes)
+        state = {
+            "mean": momentum * state["mean"] + (1 - momentum) * mean,
+            "var": momentum * state["var"] + (1 - momentum) * var * (n / (n - 1)),
+        }
+        return _normalize(x, mean, var, epsilon, params), state
+
+    return Model(init, apply)
+
+
+def layer_norm(*, epsilon: float = 1e-5, scale: bool = True, bias: bool = True) -> Model:
+    """(x - mean) / sqrt(var + epsilon) * scale + bias, each position over its channels.
+
+    [..., C] -> [..., C]. params: scale [C], bias [C]. Ba et al. 2016, arXiv:1607.06450, eq. 4.
+    """
+
+    def init(key, spec):
+        return _scale_bias(spec, scale, bias), {}
+
+    def apply(params, state, x, *, key=None, train=False):
+        mean, var = _moments(x, (-1,), keepdims=True)
+        return _normalize(x, mean, var, epsilon, params), {}
+
+    return Model(init, apply)
+
+
+def group_norm(groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, bias: bool = True) -> Model:
+    """(x - mean) / sqrt(var + epsilon) * scale + bias, each example over all positions of a group of channels.
+
+    [B, ..., C] -> [B, ..., C]. params: scale [C], bias [C]. Wu and He 2018, arXiv:1803.08494, eq. 7.
+    Raises ValueError when the groups do not divide the channels.
+    """
+
+    def init(key, spec):
+        if groups < 1 or spec.shape[-1] % groups:
+            raise ValueError(f"{groups} groups do not divide {spec.shape[-1]} channels")
+        return _scale_bias(spec, scale, bias), {}
+
+    def apply(params, state, x, *, key=None, train=False):
+        grouped = x.reshape(*x.shape[:-1], groups, -1)  # [B, ..., G, C/G]
+        mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim), keepdims=True)
+        y = _normalize(grouped, mean, var, epsilon, {})
+        return _affine(y.reshape(x.shape), params), {}
+
+    return Model(init, apply)
+
+
+def _scale_bias(spec, scale: bool, bias: bool):
+    c, dtype = spec.shape[-1], param_dtype(spec)
+    return ({"scale": jnp.ones(c, dtype)} if scale else {}) | ({"bias": jnp.zeros(c, dtype)} if bias else {})
+
+
+def _moments(x, axes, keepdims=False):
+    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = jnp.mean(x, axes, keepdims=True)
+    var = jnp.mean(jnp.square(x - mean), axes, keepdims=keepdims)
+    return (mean if keepdims else mean.reshape(var.shape)), var
+
+
+def _normalize(x, mean, var, epsilon, params):
+    y = (x - mean) * jax.lax.rsqrt(var + epsilon)
+    return _affine(y.astype(x.dtype), params)
+
+
+def _affine(x, params):
+    x = x * params["scale"] if "scale" in params else x
+    return x + params["bias"] if "bias" in params else x

@@ -1,0 +1,82 @@
+"""Checkpoints with Orbax: asynchronous, atomic, the two latest and the best kept, a damaged one passed over."""
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..errors import UserError
+from .steps import RunState
+
+
+def open_checkpoints(folder: Path, higher_is_better: bool):
+    """The Orbax checkpointer of a run's folder. Close it, which waits for what is being written."""
+    from orbax.checkpoint import v1 as ocp
+
+    keep = ocp.training.preservation_policies
+    best = keep.BestN(
+        get_metric_fn=lambda metrics: metrics["score"],
+        reverse=not higher_is_better,
+        n=1,
+        keep_checkpoints_without_metrics=False,
+    )
+    return ocp.training.Checkpointer(
+        (folder / "checkpoints").absolute(),
+        preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
+        cleanup_tmp_directories=True,
+    )
+
+
+def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | None) -> None:
+    """Starts to write a checkpoint. `memory`: what the loop remembers on the host, plain JSON; `score` tells the best."""
+    tree = host_copy(run)
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree["params"])):
+        raise UserError("the parameters are no longer finite: lower --optimizer.learning-rate or set --optimizer.clip 1")
+    checkpointer.save_async(
+        int(np.ravel(tree["step"])[0]),
+        tree,
+        metrics=None if score is None else {"score": score},
+        custom_metadata={"memory": memory, "checksum": checksum(tree)},
+        force=True,
+        overwrite=True,
+    )
+
+
+def restore(checkpointer, like: RunState, note: Callable[[str], None]) -> tuple[RunState, dict[str, Any]] | None:
+    """The newest checkpoint that is whole, and the loop's memory; None where there is none.
+
+    `note` is told of each that is damaged. Raises UserError where all are, or where they are another network's.
+    """
+    abstract = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), like._asdict())
+    steps = sorted((checkpoint.step for checkpoint in checkpointer.checkpoints), reverse=True)
+    for step in steps:
+        try:
+            tree = checkpointer.load(step, abstract)
+            record = checkpointer.metadata(step).custom_metadata
+            if record["checksum"] != checksum(tree):
+                raise ValueError("its checksum is wrong")
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
+            note(f"the checkpoint of step {step} is damaged and passed over ({str(error).splitlines()[0][:200]})")
+            continue
+        return RunState(**tree), record["memory"]
+    if steps:
+        raise UserError(f"all checkpoints in {checkpointer.directory} are damaged: start again in another folder")
+    return None
+
+
+def host_copy(run: RunState) -> dict[str, Any]:
+    """The run's arrays as NumPy arrays of their own: the device's buffers are donated to the next step."""
+    return jax.tree.map(lambda a: np.array(a), run._asdict())
+
+
+def checksum(tree) -> int:
+    """CRC-32 over the names, shapes and bytes of all arrays."""
+    value = 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        leaf = np.ascontiguousarray(leaf)
+        value = zlib.crc32(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}".encode(), value)
+        value = zlib.crc32(leaf.reshape(-1).view(np.uint8), value)
+    return value

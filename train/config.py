@@ -1,0 +1,237 @@
+"""What an experiment is: frozen dataclasses that are the config file, the command line's flags and the run's config.json."""
+
+import dataclasses
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, Protocol
+
+from ..errors import UserError, nearest
+from ..models.core import Model
+from .data import Data
+from .optimizers import Optimizer
+from .tasks import Classification, Task
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+USER_MODULE = "purezoo_user_experiment"  # what a config file given by its path is imported as
+
+
+class Network(Protocol):
+    """A frozen dataclass of hyper-parameters whose `build()` returns the pure functions."""
+
+    def build(self) -> Model: ...
+
+
+@dataclass(frozen=True)
+class Train:
+    """How long to train, on what, and what to keep."""
+
+    batch_size: int = 64
+    """examples in a step"""
+    epochs: float = 10
+    """passes over the training split; a last partial batch waits for the next pass's shuffle"""
+    seed: int = 0
+    """of the initial parameters, the order of the examples and dropout"""
+    seeds: int = 1
+    """train this many seeds (seed, seed + 1, ...) and report mean and standard deviation"""
+    together: Literal["auto", "yes", "no"] = "auto"
+    """several seeds in one compiled program, or one after another; auto: what is faster for this network and device"""
+    eval_every: int = 0
+    """steps between evaluations on the validation split; 0: once an epoch"""
+    eval_batch_size: int = 1000
+    """examples in a batch of evaluation; the metrics do not depend on it"""
+    patience: int = 0
+    """stop after this many evaluations without a better validation metric, and keep the best parameters; 0: never"""
+    monitor: str = "loss"
+    """the validation metric that tells which parameters are best"""
+    accumulate: int = 1
+    """split each batch into this many parts and add their gradients up, to save memory"""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """what the network computes in; parameters, normalisation statistics and losses stay float32"""
+    checkpoint_every: int = 0
+    """steps between checkpoints; 0: at evaluations, at most one a minute. The last state is always kept"""
+    devices: int = 0
+    """devices that share each batch; 0: all there are"""
+
+    def __post_init__(self):
+        for name in ("batch_size", "seeds", "accumulate", "eval_batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--train.{name.replace('_', '-')} is at least 1, not {getattr(self, name)}")
+        for name in ("eval_every", "patience", "checkpoint_every", "devices", "seed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--train.{name.replace('_', '-')} is at least 0, not {getattr(self, name)}")
+        if self.seed + self.seeds > 2**31:
+            raise UserError(f"--train.seed lies below 2^31, not {self.seed}")
+        if not 0 < self.epochs < 1e9:
+            raise UserError(f"--train.epochs is a positive number, not {self.epochs}")
+        if self.batch_size % self.accumulate:
+            raise UserError(
+                f"--train.accumulate {self.accumulate} must divide --train.batch-size {self.batch_size} into equal parts"
+            )
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network, data, a task, an optimiser and how long to train."""
+
+    model: Network
+    data: Data = field(default_factory=Data)
+    task: Task = field(default_factory=Classification)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    train: Train = field(default_factory=Train)
+
+
+def config_names() -> list[str]:
+    """The configs that come with the zoo."""
+    return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
+
+
+def load_config(name: str) -> tuple[Experiment, Path | None]:
+    """The experiment of a config by name, or by the path of a Python file, and that path.
+
+    A file given by its path is code, and is run. Raises UserError where there is none, or it holds no EXPERIMENT.
+    """
+    if name.endswith(".py") or "/" in name:
+        path = Path(name).expanduser().resolve()
+        if not path.is_file():
+            raise UserError(f"there is no config file {name}")
+        return experiment_of(import_file(path), name), path
+    if name not in config_names():
+        raise UserError(f"no config is named '{name}'.{nearest(name, config_names())} `purezoo list` shows them all.")
+    return experiment_of(importlib.import_module(f"..configs.{name}", __package__), name), None
+
+
+def import_file(path: Path) -> ModuleType:
+    """Runs a Python file as a module; files beside it can be imported by it. Raises UserError where it fails."""
+    spec = importlib.util.spec_from_file_location(USER_MODULE, path)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[USER_MODULE] = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except UserError:
+        raise
+    except Exception as error:
+        line = getattr(error, "lineno", None) or _line_in(error, path)
+        raise UserError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def experiment_of(module: ModuleType, name: str) -> Experiment:
+    """The module's EXPERIMENT. Raises UserError where it has none or its model is no dataclass with build()."""
+    experiment = getattr(module, "EXPERIMENT", None)
+    if not isinstance(experiment, Experiment):
+        raise UserError(f"{name} does not define EXPERIMENT = Experiment(model=..., ...)")
+    model = type(experiment.model)
+    if not dataclasses.is_dataclass(model) or not callable(getattr(model, "build", None)):
+        raise UserError(f"{name}: the model {model.__name__} must be a dataclass with a build() method")
+    return experiment
+
+
+def to_json(value: Any) -> Any:
+    """Plain JSON of an experiment. The model and the task carry their class's name as "type"."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        open_type = callable(getattr(value, "build", None)) or callable(getattr(value, "loss", None))
+        return ({"type": f"{type(value).__module__}:{type(value).__qualname__}"} if open_type else {}) | fields
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise UserError(f"a config holds numbers, strings, lists and dataclasses, not {value!r}: it is saved as JSON")
+
+
+def from_json(kind: Any, value: Any) -> Any:
+    """The inverse of `to_json`, with `kind` the dataclass or annotation expected. Raises UserError for what does not fit."""
+    if isinstance(value, dict) and "type" in value:
+        kind, value = _open_type(value["type"]), {k: v for k, v in value.items() if k != "type"}
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        unknown = set(value) - {f.name for f in dataclasses.fields(kind)}
+        if unknown:
+            raise UserError(f"{kind.__name__} has no field '{sorted(unknown)[0]}': was this run made by another version?")
+        return kind(**{name: from_json(hints[name], item) for name, item in value.items()})
+    if isinstance(value, list):
+        inner = (typing.get_args(kind) or (Any,))[0]
+        items = [from_json(inner, item) for item in value]
+        return items if typing.get_origin(kind) is list else tuple(items)
+    return value
+
+
+def source_of(path: Path | None) -> dict[str, str] | None:
+    """What config.json remembers of a config file given by its path."""
+    return None if path is None else {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def save(folder: Path, experiment: Experiment, source: Path | None) -> None:
+    """Writes config.json, and a copy of the user's config file as experiment.py."""
+    record = to_json(experiment) | ({"source": source_of(source)} if source else {})
+    if source:
+        (folder / "experiment.py").write_bytes(source.read_bytes())
+    (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def load(folder: Path, trust: bool = False) -> tuple[Experiment, Path | None]:
+    """The experiment of a run's folder, and the folder's copy of the user's config file where it has one.
+
+    That copy is code. It is run where `trust` says so, or where the very same file still lies where the run was started
+    from: then it is the user's own. Raises UserError for a folder without a run.
+    """
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    try:
+        record = json.loads((folder / "config.json").read_text())
+        if not isinstance(record, dict):
+            raise ValueError("not an object")
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no run: it has no config.json") from None
+    except ValueError as error:
+        raise UserError(f"{folder / 'config.json'} is damaged: {error}") from error
+    source = record.pop("source", None)
+    copy = folder / "experiment.py" if source else None
+    if copy is not None:
+        own = Path(source["path"])
+        if not copy.is_file() or not trust and (not own.is_file() or own.read_bytes() != copy.read_bytes()):
+            raise UserError(
+                f"{folder} was trained with a config file of its own, {copy}, which is code that would be run. "
+                "Read it, and pass --trust if you trust it."
+            )
+        import_file(copy)
+    try:
+        return from_json(Experiment, record), copy
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{folder / 'config.json'} does not fit this version: {error}") from error
+
+
+def _open_type(name: str) -> type:
+    """The dataclass that a config.json names. Only networks and tasks qualify, so that no other code can be called."""
+    module_name, _, class_name = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in class_name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"the run names {name}, which cannot be imported: {error}") from error
+    if not dataclasses.is_dataclass(found) or not (hasattr(found, "build") or hasattr(found, "loss")):
+        raise UserError(f"the run names {name}, which is neither a network nor a task")
+    return typing.cast(type, found)
+
+
+def _line_in(error: BaseException, path: Path) -> int:
+    """The last line of `path` on the error's way up."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

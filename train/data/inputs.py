@@ -1,0 +1,117 @@
+"""Reading what a user wants predicted: an image, a CSV or an NPZ file, as the examples of the training were read."""
+
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import UserError, nearest
+from .info import Info
+from .npz import headers, read_arrays
+from .raw import as_examples
+from .table import open_csv, read_columns
+
+PIXEL_LIMIT = 50_000_000  # a larger picture is refused before it is decoded
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # only those that Pillow decodes by itself
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode for a number of channels
+
+
+class Inputs(NamedTuple):
+    """Examples for prediction, in the units of the training data: not standardised."""
+
+    x: np.ndarray  # [N, ...] float32
+    names: list[str]  # [N] of each: the file, and the row in it
+    notes: list[str]  # what was done to make them fit, for the user to read
+
+
+def read_inputs(path: str | Path, info: Info) -> Inputs:
+    """The examples in a file, for a model trained on data described by `info`.
+
+    A CSV has the columns named as in training, in any order (others are ignored); an NPZ has the array `x` (or one
+    array alone), [N, *shape] or a single example; everything else is opened as a picture. UserError, naming the file,
+    where it cannot be read or does not fit.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    if path.stat().st_size == 0:
+        raise UserError(f"The file {path} is empty.")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _read_npz(path, info)
+    if suffix == ".csv":
+        return _read_csv(path, info)
+    if len(info.shape) != 3:
+        raise UserError(
+            f"{path} is neither CSV nor NPZ; the model was trained on {info.shape[0]} columns, not on pictures."
+        )
+    return _read_image(path, info)
+
+
+def _read_csv(path: Path, info: Info) -> Inputs:
+    if not info.features:
+        raise UserError(
+            f"{path} is a table; the model was trained on images of {list(info.shape)}: give pictures or NPZ."
+        )
+    with open_csv(path) as (header, rows):
+        if missing := [name for name in info.features if name not in header]:
+            raise UserError(
+                f"The file {path} has no column '{missing[0]}'.{nearest(missing[0], header)} "
+                f"Needed are {', '.join(info.features)}."
+            )
+        x, _ = read_columns(path, header, rows, list(info.features))
+    return Inputs(x, [f"{path.name}[{i}]" for i in range(len(x))], [])
+
+
+def _read_npz(path: Path, info: Info) -> Inputs:
+    shapes = headers(path)
+    key = "x" if "x" in shapes else next(iter(shapes), "")
+    if key != "x" and len(shapes) != 1:
+        raise UserError(f"The file {path} holds the arrays {', '.join(shapes) or '(none)'}; needed is one named x.")
+    x = read_arrays(path, [key])[key]
+    if x.shape in (info.shape, info.shape[:2] if info.shape[2:] == (1,) else None):
+        x = x[None]  # a single example
+    x = as_examples(x, f"'{key}' of {path}")
+    if x.shape[1:] != info.shape:
+        raise UserError(f"'{key}' of {path} has examples of {list(x.shape[1:])}; the model takes {list(info.shape)}.")
+    return Inputs(x.astype(np.float32, copy=False), [f"{path.name}[{i}]" for i in range(len(x))], [])
+
+
+def _read_image(path: Path, info: Info) -> Inputs:
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    height, width, channels = info.shape
+    if channels not in MODES:
+        raise UserError(f"The model takes images of {channels} channels, which no picture has: give {path} as NPZ.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the lower one
+            image = Image.open(path, formats=FORMATS)
+        if image.width * image.height > PIXEL_LIMIT:
+            raise UserError(f"{path} has {image.width} x {image.height} pixels; at most {PIXEL_LIMIT:,} are read.")
+        image = ImageOps.exif_transpose(image)
+        notes = (
+            []
+            if image.size == (width, height)
+            else [f"{path.name}: resized from {image.width} x {image.height} to {width} x {height} pixels"]
+        )
+        image = _convert(image, MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as a picture: {error}.") from error
+    x = np.asarray(image, np.float32).reshape(1, *info.shape) * np.float32(info.pixel_max / 255)
+    return Inputs(x, [path.name], notes)
+
+
+def _convert(image, mode: str):
+    """A Pillow image in another mode: 16-bit greys scaled to 8 bits, transparency laid on white."""
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image, np.float32) / 257).clip(0, 255).round().astype(np.uint8))
+    if image.mode == "F":
+        raise UserError("A picture of real numbers has no agreed white: give the array as NPZ.")
+    if image.has_transparency_data and mode != "RGBA":
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)

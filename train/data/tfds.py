@@ -1,0 +1,193 @@
+"""Data sets that tensorflow-datasets has prepared as ArrayRecord files: read by name, without TensorFlow, and cached.
+
+A prepared set is a folder NAME[/CONFIG]/VERSION with two JSON files that say what it holds. They are read here, so that
+a data set in the cache is loaded without importing tensorflow-datasets.
+"""
+
+import json
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import UserError, nearest
+from .cache import cached
+from .raw import Raw, as_examples, check_finite, check_memory, white
+
+log = logging.getLogger(__name__)
+TITLE = re.compile(r"[\w.-]+(/[\w.-]+)?")
+VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+class Prepared(NamedTuple):
+    """What the JSON files of a prepared data set say."""
+
+    folder: Path
+    sizes: dict[str, int]  # examples in each of train, validation, test that there is
+    features: dict[str, Any]  # of one example, by name, as in features.json
+    keys: tuple[str, str]  # the features that are input and target
+
+
+def read_tfds(name: str, folder: str) -> Raw:
+    """The data set `name` (NAME[/CONFIG][:VERSION]) that is prepared in `folder`; empty: TFDS's default folder.
+
+    Input: an Image, a Tensor of numbers, or a FeaturesDict of numbers (a table). Target: a ClassLabel or a number.
+    """
+    prepared = describe(find(name, folder))
+    files = sorted(file for file in prepared.folder.iterdir() if file.is_file())
+    stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    title = name.split(":")[0].replace("/", "-")
+    return cached(title, [name, prepared.folder.name, stamps], lambda: decode(prepared, name))
+
+
+def peek_tfds(name: str, folder: str) -> tuple[tuple[int, ...], int] | None:
+    """The shape of one example and the number of classes (1 for a number to predict); None where it is not known."""
+    prepared = describe(find(name, folder))
+    x, y = (prepared.features[key] for key in prepared.keys)
+    shape, classes = _shape(x), y.get("classLabel", {}).get("numClasses")
+    return None if shape is None or classes is None else (shape, int(classes))
+
+
+def find(name: str, folder: str) -> Path:
+    """The folder of a prepared data set. UserError, with what to do, where there is none."""
+    title, _, version = name.partition(":")
+    root = Path(folder or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    base = root / title
+    if not TITLE.fullmatch(title) or not base.is_dir():
+        raise UserError(_not_prepared(title, root))
+    configs = [path for path in sorted(base.iterdir()) if path.is_dir() and _versions(path)]
+    if not _versions(base) and len(configs) > 1:
+        raise UserError(
+            f"{root} holds several configurations of {title}: {', '.join(path.name for path in configs)}. "
+            f"Name one, as in tfds:{title}/{configs[0].name}."
+        )
+    if not _versions(base) and configs:
+        base = configs[0]
+    if not (versions := _versions(base)):
+        raise UserError(_not_prepared(title, root))
+    if version and version not in versions:
+        raise UserError(f"{base} holds the versions {', '.join(versions)}, not {version}.")
+    return base / (version or versions[-1])
+
+
+def describe(folder: Path) -> Prepared:
+    """What the JSON files of a prepared data set say. UserError where they are damaged or say what is not read here."""
+    try:
+        info = json.loads((folder / "dataset_info.json").read_text())
+        features = _columns(json.loads((folder / "features.json").read_text()))
+        sizes = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
+        items = info.get("supervisedKeys", {}).get("tuple", {}).get("items", [])
+        keys = tuple(item.get("featureKey", "") for item in items)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"The prepared data set {folder} is damaged: {type(error).__name__}: {error}.") from error
+    if info.get("fileFormat") != "array_record":
+        raise UserError(
+            f"{folder} holds {info.get('fileFormat', 'other')} files, and array_record is needed. Prepare it again "
+            "with --file_format array_record, into another --data_dir."
+        )
+    if "train" not in sizes:
+        raise UserError(f"{folder} has no split named train: it has {', '.join(sizes)}.")
+    if len(keys) != 2 or not set(keys) <= set(features):
+        raise UserError(
+            f"{folder} does not say which of its features is input and which target: {', '.join(features)}."
+        )
+    wanted = {name: sizes[name] for name in ("train", "validation", "test") if sizes.get(name)}
+    return Prepared(folder, wanted, features, keys)
+
+
+def decode(prepared: Prepared, name: str) -> Raw:
+    """Read and decode every example, through tensorflow-datasets."""
+    import tensorflow_datasets as tfds
+
+    x_key, y_key = prepared.keys
+    log.info("Decoding %s once: %s examples.", name, f"{sum(prepared.sizes.values()):,}")
+    builder = tfds.builder_from_directory(prepared.folder)
+    columns = list(_columns(prepared.features[x_key]))  # of a table; [] for an image or a tensor
+    x, y, row = None, [], 0
+    for split, size in prepared.sizes.items():
+        source = builder.as_data_source(split=split)
+        for start in range(0, size, 256):
+            for example in source.__getitems__(list(range(start, min(start + 256, size)))):
+                value = _row(example[x_key], columns)
+                if x is None:
+                    total = sum(prepared.sizes.values())
+                    check_memory(total * value.nbytes, f"{name} ({total:,} examples of {list(value.shape)})")
+                    x = np.empty((total, *value.shape), value.dtype)
+                if value.shape != x.shape[1:]:
+                    raise UserError(
+                        f"{name} has examples of different sizes ({list(x.shape[1:])}, and {list(value.shape)} in row "
+                        f"{row}): kept in memory, all must have one size."
+                    )
+                x[row] = value
+                y.append(example[y_key])
+                row += 1
+    return _raw(prepared, name, x, np.asarray(y))
+
+
+def _raw(prepared: Prepared, name: str, x: np.ndarray, y: np.ndarray) -> Raw:
+    x_key, y_key = prepared.keys
+    feature, target = prepared.features[x_key], prepared.features[y_key]
+    if y.dtype.kind not in "buif" or y.ndim != 1:
+        raise UserError(f"The target '{y_key}' of {name} is neither a class label nor one number for each example.")
+    x = as_examples(x, f"'{x_key}' of {name}")
+    if x.ndim == 4:
+        pixel_max = {"uint8": 255.0, "uint16": 65535.0}.get(feature.get("image", {}).get("dtype", "")) or white(x)
+        features: tuple[str, ...] = ()
+    else:
+        pixel_max = 0.0
+        features = tuple(_columns(feature)) or tuple(f"{x_key}{i}" for i in range(x.shape[1]))
+    if "classLabel" not in target:
+        check_finite(y, f"'{y_key}' of {name}")
+        return Raw(x, y, prepared.sizes, features=features, targets=(y_key,), pixel_max=pixel_max)
+    names = prepared.folder / f"{y_key}.labels.txt"
+    count = int(target["classLabel"]["numClasses"])
+    classes = names.read_text().split("\n")[:count] if names.is_file() else [str(i) for i in range(count)]
+    return Raw(x, y, prepared.sizes, tuple(classes), features, pixel_max=pixel_max)
+
+
+def _row(value: Any, columns: list[str]) -> np.ndarray:
+    """The input of one example as an array; a FeaturesDict of numbers becomes one row of a table."""
+    if isinstance(value, dict):
+        value = [value[column] for column in columns]
+    try:
+        row = np.asarray(value)
+    except ValueError:  # entries of different lengths
+        row = np.asarray("")
+    if row.dtype.kind not in "buif" or row.ndim == 0:
+        raise UserError("The input is neither an image, nor an array of numbers, nor a dict of numbers.")
+    return row.astype(np.float32) if columns else row
+
+
+def _columns(feature: dict[str, Any]) -> dict[str, Any]:
+    """The features of a FeaturesDict by name; {} for any other feature."""
+    return feature.get("featuresDict", {}).get("features", {})
+
+
+def _shape(feature: dict[str, Any]) -> tuple[int, ...] | None:
+    """The shape of one example as `as_examples` makes it; None where it is open or of a kind not read here."""
+    if columns := _columns(feature):
+        return (len(columns),)
+    spec = feature.get("image") or feature.get("tensor") or {}
+    shape = tuple(int(size) for size in spec.get("shape", {}).get("dimensions", []))
+    if len(shape) not in (1, 2, 3) or min(shape) < 1:
+        return None
+    return (*shape, 1) if len(shape) == 2 else shape
+
+
+def _versions(folder: Path) -> list[str]:
+    """Names of the version folders in `folder`, oldest first."""
+    found = [path.name for path in folder.iterdir() if path.is_dir() and VERSION.fullmatch(path.name)]
+    return sorted(found, key=lambda name: tuple(map(int, name.split("."))))
+
+
+def _not_prepared(title: str, root: Path) -> str:
+    names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    there = f"it holds {', '.join(names)}.{nearest(title, names)}" if names else "it is empty or missing."
+    idx = "\nMNIST's four IDX files in --data.dir work as well." if title == "mnist" else ""
+    return (
+        f"The data set '{title}' is not prepared in {root}: {there} Nothing is downloaded by itself; to prepare it:\n"
+        f"  pip install tensorflow && tfds build {title} --data_dir {root} --file_format array_record{idx}"
+    )

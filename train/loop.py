@@ -1,0 +1,245 @@
+"""The training loop: a straight line from the first step, or a checkpoint, to the last."""
+
+import contextlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..errors import UserError
+from . import checkpoints
+from .config import Experiment
+from .data import Dataset
+from .evaluation import of_seed, with_seed_axis
+from .programs import Programs, present
+from .progress import Progress
+from .steps import RunState
+
+CHECKPOINT_SECONDS = 60.0
+DISPATCH_SECONDS = 0.25  # a dispatch takes about this long, so that a signal is answered soon
+
+
+class Interrupted(Exception):
+    """A signal stopped the run after its state was saved. `code`: the exit code, 128 + the signal's number."""
+
+    def __init__(self, number: int, step: int):
+        self.code, self.step = 128 + number, step
+        super().__init__(signal.Signals(number).name)
+
+
+@dataclass
+class Memory:
+    """What the loop remembers on the host. The lists have an entry for each seed."""
+
+    best: list[float]  # the best validation metric so far
+    best_step: list[int]
+    waited: list[int]  # evaluations since
+    stopped: list[int]  # the step at which patience ran out, 0 until then
+    run_s: float = 0.0
+    train_s: float = 0.0  # of it in training steps
+
+    @classmethod
+    def fresh(cls, seeds: int, higher_is_better: bool) -> "Memory":
+        worst = -1e30 if higher_is_better else 1e30
+        return cls([worst] * seeds, [0] * seeds, [0] * seeds, [0] * seeds)
+
+
+def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: list[int], folder: Path,
+        progress: Progress, resume: bool) -> tuple[dict, Memory, int]:  # fmt: skip
+    """Trains all seeds to the end. Returns the final weights {"params", "state"}, the memory and the steps taken.
+
+    Raises Interrupted after a signal, with the state saved, and UserError at the first loss that is not finite.
+    """
+    train, steps = experiment.train, total_steps(experiment, dataset)
+    every = train.eval_every or steps_per_epoch(experiment, dataset)
+    higher = train.monitor in experiment.task.higher_is_better
+    order = Order(seeds, dataset.splits["train"], train.batch_size)
+    hyper = programs.hyper(seeds)
+    run, memory = programs.init(hyper), Memory.fresh(len(seeds), higher)
+    with contextlib.ExitStack() as stack:
+        received = stack.enter_context(signals())
+        checkpointer = stack.enter_context(checkpoints.open_checkpoints(folder, higher))
+        if resume and (found := checkpoints.restore(checkpointer, run, progress.note)):
+            run, memory = programs.place(found[0]), Memory(**found[1])
+            progress.note(f"going on after step {_step(run)}")
+        step, score = _step(run), None
+        history = History(folder, step)
+        started = time.perf_counter() - memory.run_s
+        saved, size = time.perf_counter(), 1
+
+        while step < steps and not all(memory.stopped):
+            marks = [mark - step % mark for mark in (every, train.checkpoint_every) if mark]
+            n = min(size, steps - step, programs.block, *marks)
+            begun = time.perf_counter()
+            run = programs.advance(run, hyper, order.rows(step, programs.block, n), n)
+            failed, loss = jax.device_get((run.failed, run.sums["loss"]))
+            _stop_if_not_finite(failed, seeds, checkpointer)
+            took = time.perf_counter() - begun
+            step, size = step + n, int(np.clip(n * DISPATCH_SECONDS / max(took, 1e-4), 1, 4 * size))
+            memory.train_s += took
+            progress.step(step, np.mean(loss[0] / loss[1]), n * train.batch_size * len(seeds) / took)
+
+            evaluated = step % every == 0 or step == steps
+            if evaluated:
+                run, score = _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress)
+            last = step == steps or all(memory.stopped)
+            elapsed = time.perf_counter() - saved
+            due = step % train.checkpoint_every == 0 if train.checkpoint_every else evaluated and elapsed > CHECKPOINT_SECONDS
+            if due or last or received:
+                memory.run_s = time.perf_counter() - started
+                checkpoints.save(checkpointer, run, vars(memory), score if evaluated else None)
+                saved = time.perf_counter()
+            if received and not last:
+                checkpointer.wait()
+                raise Interrupted(received[0], step)
+        progress.end()
+    return (run.best or present(run)), memory, step
+
+
+def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress):
+    """Metrics of the steps since the last evaluation and of the validation split; early stopping. Returns the run, with
+    its sums at zero, and the mean validation metric."""
+    task, train = experiment.task, experiment.train
+    trained = with_seed_axis(jax.device_get(run.sums), len(seeds))
+    rows = dataset.splits.get("validation")
+    validated = programs.evaluate(present(run), rows) if rows is not None else None
+    epoch = step / steps_per_epoch(experiment, dataset)
+    values, lines = [], []
+    for i, seed in enumerate(seeds):
+        line: dict[str, Any] = {"step": step, "epoch": epoch, "seed": seed, "train": task.summarize(of_seed(trained, i))}
+        if validated is not None:
+            line["validation"] = task.summarize(of_seed(validated, i))
+            values.append(line["validation"][train.monitor])
+        lines.append(line)
+    history.write([line for line, stopped in zip(lines, memory.stopped, strict=True) if not stopped])
+    if values:
+        run = programs.keep_best(run, _better(values, step, train, memory, train.monitor in task.higher_is_better))
+    progress.evaluated(step, epoch, _average(lines, "train"), _average(lines, "validation"))
+    run = run._replace(sums=programs.place(jax.tree.map(np.zeros_like, jax.device_get(run.sums))))
+    return run, float(np.mean(values)) if values else None
+
+
+def _better(values: list[float], step: int, train, memory: Memory, higher: bool) -> np.ndarray:
+    """Which seeds are better than ever before, [seeds] bool; counts the evaluations that were not."""
+    better = np.zeros(len(values), bool)
+    for i, value in enumerate(values):
+        if memory.stopped[i]:
+            continue
+        better[i] = value > memory.best[i] if higher else value < memory.best[i]
+        if better[i]:
+            memory.best[i], memory.best_step[i], memory.waited[i] = value, step, 0
+        else:
+            memory.waited[i] += 1
+            if train.patience and memory.waited[i] >= train.patience:
+                memory.stopped[i] = step
+    return better
+
+
+class Order:
+    """Which examples each step sees: every epoch in an order of its own, a pure function of (seed, step)."""
+
+    def __init__(self, seeds: list[int], rows: np.ndarray, batch: int):
+        self.seeds, self.all_rows, self.batch = seeds, rows, batch
+        self.per_epoch = len(rows) // batch
+        self.known: dict[int, list[np.ndarray]] = {}
+
+    def rows(self, step: int, block: int, n: int) -> np.ndarray:
+        """The rows of steps step, ..., step + n - 1, filled up with zeros: [block, B], or [block, seeds, B] for several."""
+        out = np.zeros((block, len(self.seeds), self.batch), np.int32)
+        for i in range(n):
+            epoch, place = divmod(step + i, self.per_epoch)
+            for s, order in enumerate(self._epoch(epoch)):
+                out[i, s] = order[place * self.batch : (place + 1) * self.batch]
+        return out if len(self.seeds) > 1 else out[:, 0]
+
+    def _epoch(self, epoch: int) -> list[np.ndarray]:
+        if epoch not in self.known:
+            self.known = {
+                epoch: [np.random.default_rng((seed, epoch)).permutation(self.all_rows) for seed in self.seeds]
+            }
+        return self.known[epoch]
+
+
+class History:
+    """The file metrics.jsonl: a line for each evaluation and seed."""
+
+    def __init__(self, folder: Path, step: int):
+        """Drops the lines after `step`, which a resumed run writes again, and a half-written last one."""
+        self.path = folder / "metrics.jsonl"
+        kept = [line for line in read_history(folder) if line["step"] <= step]
+        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def write(self, lines: list[dict]) -> None:
+        with self.path.open("a") as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_history(folder: Path) -> list[dict]:
+    """The lines of metrics.jsonl that are whole."""
+    path, lines = folder / "metrics.jsonl", []
+    for text in path.read_text().splitlines() if path.is_file() else []:
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(text))
+    return lines
+
+
+def steps_per_epoch(experiment: Experiment, dataset: Dataset) -> int:
+    """Full batches in the training split. Raises UserError where it has none."""
+    n, batch = len(dataset.splits["train"]), experiment.train.batch_size
+    if n < batch:
+        raise UserError(f"--train.batch-size {batch} is more than the {n} training examples")
+    return n // batch
+
+
+def total_steps(experiment: Experiment, dataset: Dataset) -> int:
+    return max(1, round(experiment.train.epochs * steps_per_epoch(experiment, dataset)))
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM instead of being stopped by them; a second one stops at once."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def handle(number, frame):
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_if_not_finite(failed, seeds: list[int], checkpointer) -> None:
+    bad = [(int(step), seed) for step, seed in zip(np.ravel(failed), seeds, strict=True) if step >= 0]
+    if not bad:
+        return
+    step, seed = min(bad)
+    kept = checkpointer.latest
+    raise UserError(
+        f"the loss of seed {seed} is not finite at step {step}. Lower --optimizer.learning-rate or set --optimizer.clip 1"
+        + (f". The checkpoint of step {kept.step} is kept." if kept else ".")
+    )
+
+
+def _step(run: RunState) -> int:
+    return int(np.ravel(jax.device_get(run.step))[0])
+
+
+def _average(lines: list[dict], split: str) -> dict[str, float]:
+    """The mean over seeds of each metric of a split."""
+    first = lines[0].get(split, {})
+    return {name: float(np.mean([line[split][name] for line in lines])) for name in first}

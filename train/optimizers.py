@@ -1,0 +1,157 @@
+"""Any Optax optimiser and schedule by name, with clipping and weight decay around it."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from ..errors import UserError, nearest
+
+Number = int | float | bool | str
+DECAY_MASKS = ("mask", "weight_decay_mask")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate changes over the steps: any schedule of Optax, https://optax.readthedocs.io."""
+
+    name: str = "constant"
+    """constant, cosine_decay, warmup_cosine_decay, linear, exponential_decay, ...: a schedule of Optax without '_schedule'"""
+    args: dict[str, Number] = field(default_factory=dict)
+    """its own arguments, as NAME VALUE pairs; the learning rate and the number of steps are filled in where not given"""
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How the parameters follow the gradient."""
+
+    name: str = "adam"
+    """an optimiser of Optax: sgd, adam, adamw, rmsprop, lion, lamb, ... (or of optax.contrib: muon, prodigy, ...)"""
+    learning_rate: float = 1e-3
+    """size of a step; the highest one where a schedule changes it"""
+    args: dict[str, Number] = field(default_factory=dict)
+    """the optimiser's own arguments, as NAME VALUE pairs: momentum 0.9 nesterov True"""
+    schedule: Schedule = Schedule()
+    """how the learning rate changes over the steps"""
+    clip: float = 0.0
+    """scale a longer gradient down to this norm; 0: never"""
+    weight_decay: float = 0.0
+    """shrink kernels (never biases and scales) by this share of the learning rate at each step; an optimiser without weight
+    decay of its own gets it added to the gradient, as is usual for sgd"""
+    l1: float = 0.0
+    """add this times the sum of absolute kernel weights to the loss"""
+    l2: float = 0.0
+    """add half of this times the sum of squared kernel weights to the loss"""
+    ema: float = 0.0
+    """evaluate and keep a moving average of the parameters, which holds this share of its old value at each step; 0: off"""
+
+    def __post_init__(self):
+        if not 0 <= self.learning_rate < float("inf"):
+            raise UserError(f"--optimizer.learning-rate is a number from 0 up, not {self.learning_rate}")
+        for name in ("clip", "weight_decay", "l1", "l2"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"--optimizer.{name.replace('_', '-')} is a number from 0 up, not {getattr(self, name)}")
+        if not 0 <= self.ema < 1:
+            raise UserError(f"--optimizer.ema lies in [0, 1), not {self.ema}")
+        _check_arguments(optimizer_factory(self.name), self.args, f"--optimizer.args: {self.name}", {"learning_rate"})
+        named = {name: value for name, value in self.schedule.args.items() if not name.isdigit()}
+        _check_arguments(schedule_factory(self.schedule.name), named, f"the schedule {self.schedule.name}")
+
+
+def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
+    """The gradient transformation for `steps` steps. `hyper` holds learning_rate and weight_decay, which may be traced.
+
+    Raises UserError for arguments that Optax refuses.
+    """
+    factory = optimizer_factory(optimizer.name)
+    known, args = inspect.signature(factory).parameters, dict(optimizer.args)
+    before = [optax.clip_by_global_norm(optimizer.clip)] if optimizer.clip else []
+    if "weight_decay" in known:
+        args |= {"weight_decay": hyper["weight_decay"]} if "weight_decay" not in args else {}
+        args |= {mask: kernels for mask in DECAY_MASKS if mask in known}
+    elif optimizer.weight_decay:
+        before.append(optax.add_decayed_weights(hyper["weight_decay"], mask=kernels))
+    try:
+        rate = build_schedule(optimizer.schedule, steps, hyper["learning_rate"])
+        return optax.with_extra_args_support(optax.chain(*before, factory(learning_rate=rate, **args)))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"optimizer '{optimizer.name}' with schedule '{optimizer.schedule.name}': {error}") from error
+
+
+def build_schedule(schedule: Schedule, steps: int, learning_rate):
+    """A function of the step, or the learning rate itself where it is constant.
+
+    Arguments that Optax requires and nobody gave get the values a run of `steps` steps suggests: the learning rate as the
+    peak, a twentieth of the steps to warm up, the whole run to decay to zero (exponentially: to a hundredth).
+    """
+    factory = schedule_factory(schedule.name)
+    known = inspect.signature(factory).parameters
+    args: dict[Any, Any] = dict(schedule.args)
+    if factory is optax.schedules.constant_schedule:
+        return args.get("value", learning_rate)
+    if "boundaries_and_scales" in known:  # given as STEP SCALE pairs
+        args = {k: v for k, v in args.items() if not k.isdigit()} | {
+            "boundaries_and_scales": {int(k): v for k, v in args.items() if k.isdigit()}
+        }
+    if "cosine_kwargs" in known:
+        cycle = {"init_value": 0.0, "peak_value": learning_rate, "warmup_steps": steps // 80, "decay_steps": steps // 4}
+        return factory([cycle] * 4)
+    suggested = {
+        "init_value": 0.0 if "peak_value" in known else learning_rate,
+        "peak_value": learning_rate,
+        "end_value": 0.0,
+        "warmup_steps": max(1, steps // 20),
+        "decay_steps": steps,
+        "transition_steps": steps,
+        "decay_rate": 0.01,
+        "power": 1,
+        "interpolate_type": "linear",
+    }
+    needed = [name for name, parameter in known.items() if parameter.default is parameter.empty]
+    return factory(**{name: suggested[name] for name in needed if name in suggested} | args)
+
+
+def optimizer_factory(name: str) -> Callable:
+    """The function of optax, or else optax.contrib, of that name that takes a learning rate. Raises UserError."""
+    for module in (optax, getattr(optax, "contrib", None)):
+        found = getattr(module, name, None) if name.isidentifier() else None
+        if inspect.isfunction(found) and "learning_rate" in inspect.signature(found).parameters:
+            return found
+    raise UserError(f"Optax has no optimizer '{name}'.{nearest(name, optimizer_names())}")
+
+
+def optimizer_names() -> list[str]:
+    """The optimisers of Optax by their names."""
+    return [n for n, f in vars(optax).items() if inspect.isfunction(f) and "learning_rate" in inspect.signature(f).parameters]
+
+
+def schedule_factory(name: str) -> Callable:
+    """The schedule of Optax of that name, with or without '_schedule'. Raises UserError."""
+    schedules = {n: f for n, f in vars(optax.schedules).items() if inspect.isfunction(f)}
+    schedules = {n: f for n, f in schedules.items() if n.endswith(("_schedule", "_interpolate", "_decay"))}
+    for candidate in (name, f"{name}_schedule"):
+        if candidate in schedules:
+            return schedules[candidate]
+    raise UserError(f"Optax has no schedule '{name}'.{nearest(name, [n.removesuffix('_schedule') for n in schedules])}")
+
+
+def kernels(params):
+    """True for the leaves that weight decay and penalties act on: matrices and higher, not biases or scales."""
+    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+
+
+def penalty(params, l1, l2):
+    """l1 sum |w| + l2 / 2 sum w^2 over all kernels, a float32 scalar."""
+    leaves = [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(params) if leaf.ndim >= 2]
+    return sum((l1 * jnp.abs(leaf).sum() + 0.5 * l2 * jnp.square(leaf).sum() for leaf in leaves), jnp.float32(0))
+
+
+def _check_arguments(factory: Callable, args: Mapping[str, Number], who: str, taken: set[str] = frozenset()):
+    known = [name for name in inspect.signature(factory).parameters if name not in taken]
+    for name in args:
+        if name not in known:
+            raise UserError(f"{who} has no argument '{name}': it takes {', '.join(known)}.{nearest(name, known)}")

@@ -1,0 +1,94 @@
+"""The pictures in a run's folder: learning curves, and what the task calls for. matplotlib is imported when drawn."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .config import Experiment
+from .data import Dataset
+from .evaluation import Totals, predict_rows
+from .steps import Functions
+
+
+def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Functions, weights: dict,
+         sums: dict[str, Totals], lines: list[dict]) -> None:  # fmt: skip
+    """Draws all pictures of a finished run. `sums`: the totals of each split; `lines`: those of metrics.jsonl."""
+    from matplotlib.figure import Figure
+
+    learning_curves(Figure(figsize=(9, 3.5), layout="constrained"), lines, experiment.task.headline, folder)
+    rows, info = dataset.splits["test"], dataset.info
+    if info.kind == "classification" and len(info.classes) <= 100:
+        confusion(Figure(figsize=(6, 5.2), layout="constrained"), sums["test"]["confusion"][0], info.classes, folder)
+    is_picture = info.kind == "classification" and len(info.shape) == 3 and info.shape[-1] in (1, 3)
+    if is_picture or info.kind == "regression":
+        outputs = predict_rows(functions, weights, dataset.x[rows], experiment.train.eval_batch_size)
+        figure = Figure(figsize=(8, 5) if is_picture else (5, 5), layout="constrained")
+        if is_picture:
+            most_wrong(figure, dataset.x[rows], dataset.y[rows], outputs, dataset, folder)
+        else:
+            predicted_against_true(figure, dataset.y[rows], outputs, dataset, folder)
+
+
+def learning_curves(figure, lines: list[dict], headline: str, folder: Path) -> None:
+    """Loss and the task's main metric over the steps, for training and validation."""
+    names = ["loss"] + ([headline] if any(headline in line.get("validation", line["train"]) for line in lines) else [])
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        for split in ("train", "validation"):
+            points = [(line["step"], line[split][name]) for line in lines if name in line.get(split, {})]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=split, marker="." if len(points) < 30 else None)
+        axes.set(xlabel="step", title=name)
+        axes.legend()
+    figure.savefig(folder / "learning_curves.png", dpi=120)
+
+
+def confusion(figure, pairs: np.ndarray, classes: tuple[str, ...], folder: Path) -> None:
+    """How often each class (row) was taken for each class (column), in the test split."""
+    axes = figure.subplots()
+    shares = pairs / np.maximum(pairs.sum(1, keepdims=True), 1)
+    figure.colorbar(axes.imshow(shares, cmap="Blues", vmin=0, vmax=1), ax=axes, label="share of the class")
+    if len(classes) <= 20:
+        ticks = range(len(classes))
+        axes.set_xticks(ticks, classes, rotation=90 if max(map(len, classes)) > 3 else 0)
+        axes.set_yticks(ticks, classes)
+        for i, j in np.argwhere(pairs > 0):
+            color = "white" if shares[i, j] > 0.5 else "black"
+            axes.text(j, i, f"{pairs[i, j]:.0f}", ha="center", va="center", fontsize=7, color=color)
+    axes.set(xlabel="predicted", ylabel="true", title="test split")
+    figure.savefig(folder / "confusion.png", dpi=120)
+
+
+def most_wrong(figure, x: np.ndarray, y: np.ndarray, logits: np.ndarray, dataset: Dataset, folder: Path) -> None:
+    """The wrong test images with the highest probability of their wrong class."""
+    chance = probabilities(logits)
+    guess, sure = chance.argmax(1), chance.max(1)
+    wrong = np.flatnonzero(guess != y)
+    worst = wrong[np.argsort(-sure[wrong])][:24]
+    classes, white = dataset.info.classes, dataset.info.pixel_max or 1
+    cells = figure.subplots(4, 6).ravel()
+    for axes in cells:
+        axes.axis("off")
+    for axes, i in zip(cells, worst, strict=False):
+        axes.imshow(np.clip(x[i] / white, 0, 1), cmap="gray", vmin=0, vmax=1)
+        axes.set_title(f"{classes[y[i]]}, not {classes[guess[i]]} ({sure[i]:.0%})", fontsize=7)
+    figure.suptitle(f"{len(wrong)} of {len(y)} test images are wrong; the most confident of them, with their true class")
+    figure.savefig(folder / "most_wrong.png", dpi=120)
+
+
+def predicted_against_true(figure, y: np.ndarray, outputs: np.ndarray, dataset: Dataset, folder: Path) -> None:
+    """Each test example as a point, in the targets' own units; on the line the prediction is exact."""
+    info = dataset.info
+    guess = outputs * np.asarray(info.y_std) + np.asarray(info.y_mean)
+    all_axes = figure.subplots(1, len(info.targets), squeeze=False)[0]
+    for k, (axes, name) in enumerate(zip(all_axes, info.targets, strict=True)):
+        ends = [min(y[:, k].min(), guess[:, k].min()), max(y[:, k].max(), guess[:, k].max())]
+        axes.plot(ends, ends, color="gray", linewidth=1)
+        axes.scatter(y[:, k], guess[:, k], s=12, alpha=0.7)
+        axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}", title="test split", aspect="equal")
+    figure.savefig(folder / "predicted_against_true.png", dpi=120)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """The softmax of logits [N, C], in float64."""
+    e = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)

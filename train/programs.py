@@ -1,0 +1,123 @@
+"""The experiment's functions, compiled: ahead of time, so that compilation is timed apart from the run."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from ..errors import UserError
+from .config import Experiment
+from .data import Dataset
+from .evaluation import Totals, totals
+from .steps import Functions, Hyper, RunState, hyper_parameters
+
+BLOCK = 512  # the most steps in one dispatch
+
+
+class Programs(NamedTuple):
+    """Compiled functions. Arrays of a population of several seeds have a leading axis of seeds, those of one have none."""
+
+    hyper: Callable[[list[int]], Hyper]  # the step's numbers for seeds, on the devices
+    init: Callable[[Hyper], RunState]
+    advance: Callable[..., RunState]  # (run, hyper, rows [K, (seeds,) B], n) takes n <= K steps; donates run
+    evaluate: Callable[[dict, np.ndarray], Totals]  # over the rows of a split
+    keep_best: Callable[[RunState, np.ndarray], RunState]  # where better [seeds], the best weights become the present ones
+    place: Callable[[Any], Any]  # host arrays to the devices
+    block: int  # K, the most steps in one dispatch
+    compile_s: float
+
+
+def compile_programs(experiment: Experiment, functions: Functions, dataset: Dataset, seeds: int, mesh: Mesh) -> Programs:
+    """Compiles everything that a run of so many seeds calls."""
+    train, several = experiment.train, seeds > 1
+    per_epoch = len(dataset.splits["train"]) // train.batch_size
+    block = min(train.eval_every or per_epoch, BLOCK)
+    held_out = max(len(rows) for name, rows in dataset.splits.items() if name != "train")
+    eval_batch = -(-min(train.eval_batch_size, held_out) // mesh.size) * mesh.size  # shared by the devices
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("data"))
+    x, y = jax.device_put((dataset.x, dataset.y), everywhere)
+
+    def hyper_of(seeds: list[int]) -> Hyper:
+        hyper = hyper_parameters(experiment, seeds)
+        return jax.device_put(hyper if several else jax.tree.map(lambda a: a[0], hyper), everywhere)
+
+    def each_seed(function):
+        return jax.vmap(function) if several else function
+
+    def gather(x, y, rows):
+        rows = jax.lax.with_sharding_constraint(rows, split) if mesh.size > 1 else rows
+        return {"x": x[rows], "y": y[rows]}
+
+    def advance(run, hyper, x, y, rows, n):
+        one = each_seed(lambda run, hyper, rows: functions.step(run, hyper, gather(x, y, rows)))
+
+        def go_on(carry):
+            i, run = carry
+            return (i < n) & jnp.all(run.failed < 0)
+
+        return jax.lax.while_loop(go_on, lambda c: (c[0] + 1, one(c[1], hyper, rows[c[0]])), (0, run))[1]
+
+    def evaluate(weights, x, y, rows, weight):
+        data = gather(x, y, rows) | {"weight": weight}
+        return each_seed(lambda weights: functions.evaluate(weights, data))(weights)
+
+    def keep_best(run, better):
+        def choose(run, better):
+            now = present(run)
+            return run._replace(best=jax.tree.map(lambda a, b: jnp.where(better, a, b), now, run.best))
+
+        return each_seed(choose)(run, better if several else better[0])
+
+    started = time.perf_counter()
+    hyper = hyper_of([0] * seeds)
+    example = jax.eval_shape(each_seed(functions.init), hyper)
+    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), example)
+    rows = np.zeros((block, seeds, train.batch_size) if several else (block, train.batch_size), np.int32)
+    flags = (np.zeros(eval_batch, np.int32), np.zeros(eval_batch, np.float32))
+    jit = [
+        jax.jit(each_seed(functions.init), out_shardings=everywhere).lower(hyper),
+        jax.jit(advance, donate_argnums=0, out_shardings=everywhere).lower(example, hyper, x, y, rows, np.int32(0)),
+        jax.jit(evaluate, out_shardings=everywhere).lower(present(example), x, y, *flags),
+    ]
+    if example.best:
+        best = jax.jit(keep_best, donate_argnums=0, out_shardings=everywhere)
+        jit.append(best.lower(example, np.zeros(seeds, bool)))
+    with ThreadPoolExecutor() as pool:
+        compiled = list(pool.map(lambda lowered: lowered.compile(), jit))
+    compile_s = time.perf_counter() - started
+
+    def evaluate_rows(weights, rows):
+        return totals(lambda rows, weight: compiled[2](weights, x, y, rows, weight), rows, eval_batch, seeds)
+
+    return Programs(
+        hyper=hyper_of,
+        init=compiled[0],
+        advance=lambda run, hyper, rows, n: compiled[1](run, hyper, x, y, rows, np.int32(n)),
+        evaluate=evaluate_rows,
+        keep_best=(lambda run, better: compiled[3](run, better)) if example.best else (lambda run, better: run),
+        place=lambda tree: jax.device_put(tree, everywhere),
+        block=block,
+        compile_s=compile_s,
+    )
+
+
+def present(run: RunState) -> dict:
+    """The weights to evaluate now: the moving average where there is one."""
+    return {"params": run.ema or run.params, "state": run.state}
+
+
+def make_mesh(wanted: int, batch: int) -> Mesh:
+    """The devices that share each batch. Raises UserError where there are too few or they do not divide the batch."""
+    devices = jax.devices()
+    count = wanted or len(devices)
+    if count > len(devices):
+        raise UserError(f"--train.devices {count}: there are only {len(devices)} ({devices[0].platform})")
+    if batch % count:
+        raise UserError(f"a batch of {batch} does not divide over {count} devices: choose a multiple, or --train.devices 1")
+    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count])

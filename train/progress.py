@@ -1,0 +1,77 @@
+"""What a run says while it works: one live line on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+
+import sys
+import time
+from collections.abc import Mapping
+
+
+class Progress:
+    """Prints to standard output. `steps` is the length of the run."""
+
+    def __init__(self, steps: int, quiet: bool = False):
+        self.steps, self.quiet = steps, quiet
+        self.live_line = sys.stdout.isatty() and not quiet
+        self.started: tuple[float, int] | None = None
+        self.last = 0.0
+
+    def note(self, text: str) -> None:
+        """A line that stays."""
+        if not self.quiet:
+            self._clear()
+            print(text, flush=True)
+
+    def step(self, step: int, loss: float, rate: float) -> None:
+        """After a dispatch: loss so far since the last evaluation, `rate` examples a second."""
+        now = time.perf_counter()
+        self.started = self.started or (now, step)
+        if self.quiet or now - self.last < (0.1 if self.live_line else 10):
+            return
+        if not self.live_line and not self.last:
+            self.last = now
+            return
+        self.last = now
+        line = f"step {step}/{self.steps}  loss {loss:.4f}  {rate:,.0f} examples/s  {self._left(now, step)} left"
+        if self.live_line:
+            print(f"\r\x1b[K{line}", end="", flush=True)
+        else:
+            print(line, flush=True)
+
+    def evaluated(self, step: int, epoch: float, train: Mapping[str, float], validation: Mapping[str, float]) -> None:
+        """A line of an evaluation; on a terminal the next one takes its place."""
+        parts = [f"step {step}/{self.steps}  epoch {epoch:.4g}"]
+        for name, metrics in (("train", train), ("validation", validation)):
+            parts += [name + "".join(f" {k} {v:.4f}" for k, v in metrics.items())] if metrics else []
+        if self.quiet:
+            return
+        now = time.perf_counter()
+        if self.live_line:
+            print(f"\r\x1b[K{'  '.join(parts)}", end="", flush=True)
+        elif now - self.last >= 1 or step >= self.steps:  # a run of a thousand short epochs is not a thousand lines
+            print("  ".join(parts), flush=True)
+            self.last = now
+
+    def end(self) -> None:
+        """Keeps the live line."""
+        if self.live_line:
+            print(flush=True)
+
+    def _clear(self) -> None:
+        if self.live_line:
+            print("\r\x1b[K", end="")
+
+    def _left(self, now: float, step: int) -> str:
+        assert self.started is not None
+        then, first = self.started
+        if step <= first:
+            return "?"
+        return duration((now - then) / (step - first) * (self.steps - step))
+
+
+def duration(seconds: float) -> str:
+    """4 s, 2 min 5 s, 3 h 10 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60} min"

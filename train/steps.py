@@ -1,0 +1,152 @@
+"""The training step and the evaluation of a batch: pure functions, compiled once and called many steps at a time."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from . import optimizers
+from .config import Experiment
+from .data import Info
+
+Hyper = dict[str, Any]  # the hyper-parameters that are numbers: arguments of the step, so that runs can differ in them
+
+
+class RunState(NamedTuple):
+    """All that a run must remember to go on exactly. With several seeds every array has a leading axis of seeds."""
+
+    step: jax.Array  # steps taken, int32 []
+    params: Any
+    state: Any  # what the network remembers without learning it: batch-norm statistics
+    opt: Any  # the optimiser's state
+    ema: Any  # the moving average of params, {} where off
+    best: Any  # {"params", "state"} of the best evaluation so far, {} without early stopping
+    sums: Any  # training metrics since the last evaluation, name -> (sum, count)
+    failed: jax.Array  # the first step whose loss was not finite, or -1, int32 []
+
+
+class Functions(NamedTuple):
+    """The pure functions of an experiment, for one seed."""
+
+    init: Callable[[Hyper], RunState]
+    step: Callable[[RunState, Hyper, dict], RunState]
+    evaluate: Callable[[dict, dict], dict]  # ({"params", "state"}, batch) -> metrics
+    predict: Callable[[dict, jax.Array], jax.Array]  # ({"params", "state"}, raw x) -> outputs of the network, float32
+
+
+def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
+    """The experiment as pure functions. `steps` is the length of the run, which schedules need."""
+    model, train, optimizer = experiment.model.build(), experiment.train, experiment.optimizer
+    task_loss = experiment.task.loss(info)
+    prepare, prepare_target = preparation(info)
+    spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *info.shape), jnp.float32)
+
+    def apply(params, state, x, *, key=None, train=False):
+        if experiment.train.precision == "bfloat16":
+            params, x = jax.tree.map(_half, (params, x))
+        return model.apply(params, state, x, key=key, train=train)
+
+    def loss(params, state, batch, key, hyper):
+        value, (state, metrics) = task_loss(apply, params, state, batch, key=key, train=True)
+        if optimizer.l1 or optimizer.l2:
+            value = value + optimizers.penalty(params, hyper["l1"], hyper["l2"])
+        return value, (state, metrics)
+
+    def gradient(params, state, batch, key, hyper):
+        """Loss, gradient, state and metrics of a batch; in parts, one after another, with `accumulate`."""
+        grad = jax.value_and_grad(loss, has_aux=True)
+        if train.accumulate == 1:
+            (value, (state, metrics)), grads = grad(params, state, batch, key, hyper)
+            return value, grads, state, metrics
+        parts = jax.tree.map(lambda a: a.reshape(train.accumulate, -1, *a.shape[1:]), batch)
+
+        def one(state, numbered):
+            i, part = numbered
+            (value, (state, metrics)), grads = grad(params, state, part, jax.random.fold_in(key, i), hyper)
+            return state, (value, grads, metrics)
+
+        state, (values, grads, metrics) = jax.lax.scan(one, state, (jnp.arange(train.accumulate), parts))
+        mean, total = (lambda a: a.mean(0)), (lambda a: a.sum(0))
+        return values.mean(), jax.tree.map(mean, grads), state, jax.tree.map(total, metrics)
+
+    def init(hyper: Hyper) -> RunState:
+        params, state = model.init(jax.random.key(hyper["seed"]), spec)
+        opt = optimizers.build(optimizer, steps, hyper).init(params)
+        batch = example_batch(experiment, info)
+        metrics = jax.eval_shape(lambda: gradient(params, state, batch, jax.random.key(0), hyper)[3])
+        copy = jax.tree.map(jnp.copy, params)  # no two donated arrays may be one
+        return RunState(
+            step=jnp.int32(0),
+            params=params,
+            state=state,
+            opt=opt,
+            ema=copy if optimizer.ema else {},
+            best=jax.tree.map(jnp.copy, {"params": params, "state": state}) if train.patience else {},
+            sums=jax.tree.map(lambda m: jnp.zeros(m.shape, jnp.float32), metrics),
+            failed=jnp.int32(-1),
+        )
+
+    def step(run: RunState, hyper: Hyper, batch: dict) -> RunState:
+        key = jax.random.fold_in(jax.random.key(hyper["seed"] ^ jnp.uint32(0x9E3779B9)), run.step)
+        batch = {"x": prepare(batch["x"]), "y": prepare_target(batch["y"]), "weight": jnp.ones(batch["x"].shape[0])}
+        value, grads, state, metrics = gradient(run.params, run.state, batch, key, hyper)
+        updates, opt = optimizers.build(optimizer, steps, hyper).update(
+            grads, run.opt, run.params,
+            value=value, grad=grads, value_fn=lambda params: loss(params, run.state, batch, key, hyper)[0],
+        )  # fmt: skip
+        params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), run.params, updates)
+        decay = hyper["ema"]
+        return RunState(
+            step=run.step + 1,
+            params=params,
+            state=state,
+            opt=opt,
+            ema=jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, run.ema, params) if optimizer.ema else {},
+            best=run.best,
+            sums=jax.tree.map(jnp.add, run.sums, metrics),
+            failed=jnp.where((run.failed < 0) & ~jnp.isfinite(value), run.step, run.failed),
+        )
+
+    def evaluate(weights: dict, batch: dict) -> dict:
+        batch = batch | {"x": prepare(batch["x"]), "y": prepare_target(batch["y"])}
+        _, (_, metrics) = task_loss(apply, weights["params"], weights["state"], batch, key=None, train=False)
+        return metrics
+
+    def predict(weights: dict, x: jax.Array) -> jax.Array:
+        return apply(weights["params"], weights["state"], prepare(x))[0].astype(jnp.float32)
+
+    return Functions(init, step, evaluate, predict)
+
+
+def hyper_parameters(experiment: Experiment, seeds: list[int]) -> Hyper:
+    """The step's numbers for each seed, arrays [seeds]: a population may differ in any of them."""
+    optimizer = experiment.optimizer
+    names = ("learning_rate", "weight_decay", "l1", "l2", "ema")
+    return {"seed": jnp.array(seeds, jnp.uint32)} | {n: jnp.full(len(seeds), getattr(optimizer, n)) for n in names}
+
+
+def preparation(info: Info) -> tuple[Callable, Callable]:
+    """The functions that standardise raw inputs and raw targets, with the training split's mean and deviation."""
+    x_mean, x_std = jnp.asarray(info.x_mean, jnp.float32), jnp.asarray(info.x_std, jnp.float32)
+
+    def inputs(x):
+        return (x.astype(jnp.float32) - x_mean) / x_std
+
+    def targets(y):
+        if info.kind == "classification":
+            return y
+        return (y - jnp.asarray(info.y_mean, jnp.float32)) / jnp.asarray(info.y_std, jnp.float32)
+
+    return inputs, targets
+
+
+def example_batch(experiment: Experiment, info: Info) -> dict:
+    """A prepared batch of zeros, to learn shapes from."""
+    n = experiment.train.batch_size
+    y = jnp.zeros(n, jnp.int32) if info.kind == "classification" else jnp.zeros((n, len(info.targets)))
+    return {"x": jnp.zeros((n, *info.shape)), "y": y, "weight": jnp.ones(n)}
+
+
+def _half(leaf):
+    return leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
