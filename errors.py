@@ -1,11 +1,21 @@
-"""The one error that a user's input may cause: the command line prints it without a traceback and exits with code 2."""
+"""How a command ends early: by something the user can mend (exit code 2), or by a signal (128 + its number)."""
 
 import difflib
+import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class UserError(Exception):
     """Something the user can mend: a wrong name, value, file or folder. Its message says what, and how."""
+
+
+class Interrupted(Exception):
+    """A signal stopped the run in `folder` after its state was saved. `code`: 128 + the signal's number."""
+
+    def __init__(self, number: int, step: int, folder: Path):
+        self.code, self.step, self.folder, self.name = 128 + number, step, folder, signal.Signals(number).name
+        super().__init__(self.name)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

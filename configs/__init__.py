@@ -1,0 +1,1 @@
+"""One short file an experiment: `purezoo train NAME` reads its EXPERIMENT."""

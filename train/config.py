@@ -1,5 +1,6 @@
 """What an experiment is: frozen dataclasses that are the config file, the command line's flags and the run's config.json."""
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
@@ -15,6 +16,7 @@ from typing import Any, Literal, Protocol
 from ..errors import UserError, nearest
 from ..models.core import Model
 from .data import Data
+from .data.cache import cache_folder
 from .optimizers import Optimizer
 from .tasks import Classification, Task
 
@@ -101,7 +103,9 @@ def load_config(name: str) -> tuple[Experiment, Path | None]:
         path = Path(name).expanduser().resolve()
         if not path.is_file():
             raise UserError(f"there is no config file {name}")
-        return experiment_of(import_file(path), name), path
+        experiment = experiment_of(import_file(path), name)
+        remember(path)
+        return experiment, path
     if name not in config_names():
         raise UserError(f"no config is named '{name}'.{nearest(name, config_names())} `purezoo list` shows them all.")
     return experiment_of(importlib.import_module(f"..configs.{name}", __package__), name), None
@@ -168,24 +172,20 @@ def from_json(kind: Any, value: Any) -> Any:
     return value
 
 
-def source_of(path: Path | None) -> dict[str, str] | None:
-    """What config.json remembers of a config file given by its path."""
-    return None if path is None else {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
 def save(folder: Path, experiment: Experiment, source: Path | None) -> None:
     """Writes config.json, and a copy of the user's config file as experiment.py."""
-    record = to_json(experiment) | ({"source": source_of(source)} if source else {})
+    record = to_json(experiment)
     if source:
         (folder / "experiment.py").write_bytes(source.read_bytes())
+        record["source"] = "experiment.py"
     (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
 
 
 def load(folder: Path, trust: bool = False) -> tuple[Experiment, Path | None]:
     """The experiment of a run's folder, and the folder's copy of the user's config file where it has one.
 
-    That copy is code. It is run where `trust` says so, or where the very same file still lies where the run was started
-    from: then it is the user's own. Raises UserError for a folder without a run.
+    That copy is code. It is run where `trust` says so, or where the user has trained with the very same file before.
+    Raises UserError for a folder without a run.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
@@ -197,11 +197,11 @@ def load(folder: Path, trust: bool = False) -> tuple[Experiment, Path | None]:
         raise UserError(f"{folder} holds no run: it has no config.json") from None
     except ValueError as error:
         raise UserError(f"{folder / 'config.json'} is damaged: {error}") from error
-    source = record.pop("source", None)
-    copy = folder / "experiment.py" if source else None
+    copy = folder / "experiment.py" if record.pop("source", None) else None
     if copy is not None:
-        own = Path(source["path"])
-        if not copy.is_file() or not trust and (not own.is_file() or own.read_bytes() != copy.read_bytes()):
+        if not copy.is_file():
+            raise UserError(f"{folder} holds no whole run: experiment.py is missing")
+        if not trust and fingerprint(copy) not in trusted():
             raise UserError(
                 f"{folder} was trained with a config file of its own, {copy}, which is code that would be run. "
                 "Read it, and pass --trust if you trust it."
@@ -211,6 +211,28 @@ def load(folder: Path, trust: bool = False) -> tuple[Experiment, Path | None]:
         return from_json(Experiment, record), copy
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder / 'config.json'} does not fit this version: {error}") from error
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def remember(path: Path) -> None:
+    """Notes that the user has run this config file, so that the runs it made can be opened without asking."""
+    known = trusted()
+    if fingerprint(path) not in known:
+        with contextlib.suppress(OSError):  # without a cache folder the user passes --trust
+            cache_folder().mkdir(parents=True, exist_ok=True)
+            (cache_folder() / "trusted.txt").write_text("\n".join(sorted({*known, fingerprint(path)})) + "\n")
+
+
+def trusted() -> set[str]:
+    """Fingerprints of the config files that the user has run by their path."""
+    try:
+        return set((cache_folder() / "trusted.txt").read_text().split())
+    except OSError:
+        return set()
 
 
 def _open_type(name: str) -> type:

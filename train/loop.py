@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..errors import UserError
+from ..errors import Interrupted, UserError
 from . import checkpoints
 from .config import Experiment
 from .data import Dataset
@@ -24,14 +24,6 @@ from .steps import RunState
 
 CHECKPOINT_SECONDS = 60.0
 DISPATCH_SECONDS = 0.25  # a dispatch takes about this long, so that a signal is answered soon
-
-
-class Interrupted(Exception):
-    """A signal stopped the run after its state was saved. `code`: the exit code, 128 + the signal's number."""
-
-    def __init__(self, number: int, step: int):
-        self.code, self.step = 128 + number, step
-        super().__init__(signal.Signals(number).name)
 
 
 @dataclass
@@ -98,7 +90,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
                 saved = time.perf_counter()
             if received and not last:
                 checkpointer.wait()
-                raise Interrupted(received[0], step)
+                raise Interrupted(received[0], step, folder)
         progress.end()
     return (run.best or present(run)), memory, step
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..errors import UserError, nearest
+from ..errors import Interrupted, UserError, nearest
 from ..models.core import count, output_spec
 from . import config, data, weights
 from .config import Experiment
@@ -46,9 +46,9 @@ class Options:
 def train(experiment: Experiment, folder: Path, source: Path | None = None, options: Options = Options()) -> dict:
     """Trains an experiment in a folder and returns its summary, which is also the folder's summary.json.
 
-    Raises UserError for what does not fit, before any work, and loop.Interrupted where a signal stopped it.
+    Raises UserError for what does not fit, before any work, and Interrupted where a signal stopped it.
     """
-    with locked(folder, options.resume):
+    with locked(folder, options.resume), top_folder(folder):
         dataset = load_data(experiment, folder if options.resume else None)
         compiled = functions(experiment, dataset.info, total_steps(experiment, dataset))
         check(experiment, dataset, compiled, folder)
@@ -287,10 +287,22 @@ def opening(experiment: Experiment, dataset: Dataset, seeds: list[int], together
 
 
 def start_folder(folder: Path, experiment: Experiment, dataset: Dataset, source: Path | None) -> None:
-    """Writes what is known before the first step."""
+    """Writes what is known before the first step; a resumed run has it."""
+    if (folder / "splits.npz").is_file():
+        return
     config.save(folder, experiment, source)
     write_json(folder / "data.json", dataset.info.to_json())
     data.save_splits(folder / "splits.npz", dataset.splits)
+
+
+@contextlib.contextmanager
+def top_folder(folder: Path) -> Iterator[None]:
+    """A signal that stops one of several seeds stops the run: it is the run's folder to resume."""
+    try:
+        yield
+    except Interrupted as stop:
+        stop.folder = folder
+        raise
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 Pair = tuple[int, int]
@@ -282,7 +283,7 @@ def max_pool(
 
 def _max_pool_xla(g: _Geometry, x: Array) -> Array:
     return lax.reduce_window(
-        x, jnp.array(-jnp.inf, x.dtype), lax.max, (1, *g.window, 1), (1, *g.stride, 1), ((0, 0), *g.padding, (0, 0))
+        x, np.array(-np.inf, x.dtype), lax.max, (1, *g.window, 1), (1, *g.stride, 1), ((0, 0), *g.padding, (0, 0))
     )
 
 
@@ -313,7 +314,7 @@ def avg_pool(x: Array, window: Pair, stride: Pair, padding: Padding, *, count_pa
 
 
 def _sum_pool_xla(g: _Geometry, x: Array) -> Array:
-    zero = jnp.zeros((), x.dtype)
+    zero = np.zeros((), x.dtype)
     return lax.reduce_window(
         x, zero, lax.add, (1, *g.window, 1), (1, *g.stride, 1), ((0, 0), *g.padding, (0, 0))
     )

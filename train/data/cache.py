@@ -59,7 +59,7 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]  # a stub's mistake
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -60,7 +60,7 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     return Dataset(raw.x, y, splits, info)
 
 
-def peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
+def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], int] | None:
     """The shape of one example and the number of classes or targets, without reading the examples; None if unknown."""
     if data.source in SHAPES:
         return SHAPES[data.source]
@@ -69,7 +69,7 @@ def peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     if data.source == "idx":
         return peek_idx(data.dir)
     if data.source.startswith("tfds:"):
-        return peek_tfds(data.source.removeprefix("tfds:"), data.dir)
+        return peek_tfds(data.source.removeprefix("tfds:"), data.dir, kind)
     return peek_csv(data.path, data.target, kind) if data.file == ".csv" else peek_npz(data.path, kind)
 
 
@@ -154,8 +154,8 @@ def moments(x: np.ndarray, rows: np.ndarray | None) -> tuple[tuple[float, ...], 
     if rows is None:
         return (0.0,) * channels, (1.0,) * channels
     flat = x.reshape(len(x), -1)
-    work = np.float32 if x.dtype == np.uint8 else np.float64  # sums of a chunk of bytes are exact in float32
-    shift = flat[rows[0], :channels].astype(work)  # makes the deviation of a constant exactly 0
+    work: type = np.float32 if x.dtype == np.uint8 else np.float64  # sums of a chunk of bytes are exact in float32
+    shift: np.ndarray = flat[rows[0], :channels].astype(work)  # makes the deviation of a constant exactly 0
     tiled = np.resize(shift, flat.shape[1])
     n, mean, squares = 0, np.zeros(channels), np.zeros(channels)
     step = max(1, 2**17 // flat.shape[1])
@@ -183,5 +183,5 @@ def _fingerprint(x: np.ndarray, y: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in (x, y):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -42,4 +42,5 @@ class Info:
         if not isinstance(record, dict) or set(record) != expected:
             odd = ", ".join(sorted(expected ^ set(record))) if isinstance(record, dict) else "no object"
             raise UserError(f"The record of the data (data.json) is damaged or of another version: {odd}.")
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        return cls(**values)

@@ -87,19 +87,17 @@ def _read_image(path: Path, info: Info) -> Inputs:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the lower one
-            image = Image.open(path, formats=FORMATS)
-        if image.width * image.height > PIXEL_LIMIT:
-            raise UserError(f"{path} has {image.width} x {image.height} pixels; at most {PIXEL_LIMIT:,} are read.")
-        image = ImageOps.exif_transpose(image)
-        notes = (
-            []
-            if image.size == (width, height)
-            else [f"{path.name}: resized from {image.width} x {image.height} to {width} x {height} pixels"]
-        )
-        image = _convert(image, MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+            opened = Image.open(path, formats=FORMATS)
+        if opened.width * opened.height > PIXEL_LIMIT:
+            raise UserError(f"{path} has {opened.width} x {opened.height} pixels; at most {PIXEL_LIMIT:,} are read.")
+        picture = _convert(ImageOps.exif_transpose(opened), MODES[channels])
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise UserError(f"{path} cannot be read as a picture: {error}.") from error
-    x = np.asarray(image, np.float32).reshape(1, *info.shape) * np.float32(info.pixel_max / 255)
+    notes = []
+    if picture.size != (width, height):
+        notes = [f"{path.name}: resized from {picture.width} x {picture.height} to {width} x {height} pixels"]
+        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+    x = np.asarray(picture, np.float32).reshape(1, *info.shape) * np.float32(info.pixel_max / 255)
     return Inputs(x, [path.name], notes)
 
 
@@ -110,7 +108,7 @@ def _convert(image, mode: str):
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image, np.float32) / 257).clip(0, 255).round().astype(np.uint8))
     if image.mode == "F":
-        raise UserError("A picture of real numbers has no agreed white: give the array as NPZ.")
+        raise ValueError("its pixels are real numbers, for which no white is agreed; give the array as NPZ")
     if image.has_transparency_data and mode != "RGBA":
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -53,6 +53,8 @@ def check_finite(x: np.ndarray, what: str) -> None:
 
 def check_memory(size: int, what: str) -> None:
     """UserError where `size` bytes are more than this machine's memory: refused before anything is allocated."""
+    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows does not say
+        return
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         raise UserError(

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from ...errors import UserError, nearest
 from .cache import cached
+from .info import Kind
 from .raw import Raw, as_examples, check_finite, check_memory, white
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,13 @@ def read_tfds(name: str, folder: str) -> Raw:
     return cached(title, [name, prepared.folder.name, stamps], lambda: decode(prepared, name))
 
 
-def peek_tfds(name: str, folder: str) -> tuple[tuple[int, ...], int] | None:
-    """The shape of one example and the number of classes (1 for a number to predict); None where it is not known."""
+def peek_tfds(name: str, folder: str, kind: Kind) -> tuple[tuple[int, ...], int] | None:
+    """The shape of one example and the number of classes (1 for a number to predict); None where it is not declared."""
     prepared = describe(find(name, folder))
     x, y = (prepared.features[key] for key in prepared.keys)
-    shape, classes = _shape(x), y.get("classLabel", {}).get("numClasses")
-    return None if shape is None or classes is None else (shape, int(classes))
+    shape = _shape(x)
+    outputs = 1 if kind == "regression" else int(y.get("classLabel", {}).get("numClasses", 0))
+    return (shape, outputs) if shape and outputs else None
 
 
 def find(name: str, folder: str) -> Path:
@@ -100,31 +103,39 @@ def describe(folder: Path) -> Prepared:
 
 def decode(prepared: Prepared, name: str) -> Raw:
     """Read and decode every example, through tensorflow-datasets."""
-    import tensorflow_datasets as tfds
-
     x_key, y_key = prepared.keys
-    log.info("Decoding %s once: %s examples.", name, f"{sum(prepared.sizes.values()):,}")
-    builder = tfds.builder_from_directory(prepared.folder)
+    total = sum(prepared.sizes.values())
+    log.info("Decoding %s once: %s examples.", name, f"{total:,}")
     columns = list(_columns(prepared.features[x_key]))  # of a table; [] for an image or a tensor
-    x, y, row = None, [], 0
-    for split, size in prepared.sizes.items():
-        source = builder.as_data_source(split=split)
-        for start in range(0, size, 256):
-            for example in source.__getitems__(list(range(start, min(start + 256, size)))):
-                value = _row(example[x_key], columns)
-                if x is None:
-                    total = sum(prepared.sizes.values())
-                    check_memory(total * value.nbytes, f"{name} ({total:,} examples of {list(value.shape)})")
-                    x = np.empty((total, *value.shape), value.dtype)
-                if value.shape != x.shape[1:]:
-                    raise UserError(
-                        f"{name} has examples of different sizes ({list(x.shape[1:])}, and {list(value.shape)} in row "
-                        f"{row}): kept in memory, all must have one size."
-                    )
-                x[row] = value
-                y.append(example[y_key])
-                row += 1
+    x, y = np.empty(0), []
+    for row, example in enumerate(_examples(prepared)):
+        value = _row(example[x_key], columns, name)
+        if row == 0:
+            check_memory(total * value.nbytes, f"{name} ({total:,} examples of {list(value.shape)})")
+            x = np.empty((total, *value.shape), value.dtype)
+        if value.shape != x.shape[1:]:
+            raise UserError(
+                f"{name} has examples of different sizes ({list(x.shape[1:])}, and {list(value.shape)} in row {row}): "
+                "kept in memory, all must have one size."
+            )
+        x[row] = value
+        y.append(example[y_key])
     return _raw(prepared, name, x, np.asarray(y))
+
+
+def _examples(prepared: Prepared) -> Iterator[dict[str, Any]]:
+    """The decoded examples of all splits in turn. UserError where a file is damaged."""
+    import tensorflow_datasets as tfds  # type: ignore[import-untyped]
+
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS's advice on optional packages
+    try:
+        builder = tfds.builder_from_directory(prepared.folder)
+        for split, size in prepared.sizes.items():
+            source = builder.as_data_source(split=split)
+            for start in range(0, size, 256):
+                yield from source.__getitems__(list(range(start, min(start + 256, size))))
+    except (OSError, ValueError, RuntimeError, IndexError, KeyError) as error:  # of ArrayRecord, protobuf and Pillow
+        raise UserError(f"The prepared data set {prepared.folder} is damaged: {error}") from error
 
 
 def _raw(prepared: Prepared, name: str, x: np.ndarray, y: np.ndarray) -> Raw:
@@ -148,7 +159,7 @@ def _raw(prepared: Prepared, name: str, x: np.ndarray, y: np.ndarray) -> Raw:
     return Raw(x, y, prepared.sizes, tuple(classes), features, pixel_max=pixel_max)
 
 
-def _row(value: Any, columns: list[str]) -> np.ndarray:
+def _row(value: Any, columns: list[str], name: str) -> np.ndarray:
     """The input of one example as an array; a FeaturesDict of numbers becomes one row of a table."""
     if isinstance(value, dict):
         value = [value[column] for column in columns]
@@ -157,7 +168,7 @@ def _row(value: Any, columns: list[str]) -> np.ndarray:
     except ValueError:  # entries of different lengths
         row = np.asarray("")
     if row.dtype.kind not in "buif" or row.ndim == 0:
-        raise UserError("The input is neither an image, nor an array of numbers, nor a dict of numbers.")
+        raise UserError(f"The input of {name} is neither an image, nor an array of numbers, nor a dict of numbers.")
     return row.astype(np.float32) if columns else row
 
 

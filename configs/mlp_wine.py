@@ -1,0 +1,16 @@
+"""A multilayer perceptron on scikit-learn's wine data: 13 chemical measurements, three growers. No download.
+
+    purezoo train mlp_wine
+"""
+
+from ..models import MLP
+from ..train.config import Experiment, Train
+from ..train.data import Data
+from ..train.optimizers import Optimizer, Schedule
+
+EXPERIMENT = Experiment(
+    model=MLP(outputs=3, widths=(32,), dropout=0.2),
+    data=Data(source="wine"),
+    optimizer=Optimizer(name="adam", learning_rate=5e-3, l2=1e-3, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=16, epochs=60),
+)

@@ -1,0 +1,1 @@
+"""The records behind the published results: the config and the summary of each run."""

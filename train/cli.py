@@ -1,0 +1,323 @@
+"""The command line: `purezoo train | eval | predict | list | show`. Flags are the fields of the experiment's dataclasses."""
+
+import dataclasses
+import datetime
+import errno
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import Interrupted, UserError, nearest
+
+HELP = """\
+usage: purezoo COMMAND ...
+
+A functional model zoo for JAX: networks as pure functions, trained from config files.
+
+  purezoo train CONFIG        train a network:           purezoo train lenet_digits
+  purezoo train --resume RUN  go on with a stopped run
+  purezoo eval RUN            its metrics on a split:    purezoo eval runs/lenet_digits --split test
+  purezoo predict RUN FILE    its answers for your data: purezoo predict runs/lenet_digits digit.png
+  purezoo list                the networks and the configs, with their measured results
+  purezoo show CONFIG         a network layer by layer:  purezoo show lenet_mnist
+
+`purezoo COMMAND --help` explains a command, `purezoo train CONFIG --help` every setting of a config.
+CONFIG is a name from `purezoo list`, or the path of your own Python file, which is run.
+Exit codes: 0 done, 2 something for you to mend, 130 stopped by Ctrl-C, 143 stopped by SIGTERM (both after saving).
+"""
+
+
+def run(args: Sequence[str]) -> int:
+    """Runs a command and returns its exit code. What a user can mend is one line on standard error and code 2."""
+    try:
+        return command(list(args))
+    except UserError as error:
+        return complain(str(error))
+    except Interrupted as stop:
+        print(f"\n{stop.name}: saved at step {stop.step}. Go on with: purezoo train --resume {stop.folder}", file=sys.stderr)
+        return stop.code
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone, which is no error of ours
+        return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
+            raise
+        return complain(f"cannot write {error.filename or 'a file'}: {error.strerror}. What was saved before is whole.")
+    except MemoryError:
+        return complain("out of memory: choose a smaller --train.batch-size or network")
+
+
+def command(args: list[str]) -> int:
+    """Dispatches to a command."""
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "train": train, "eval": evaluate, "predict": predict, "list": list_zoo, "show": show,
+    }  # fmt: skip
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if args[0] == "--version":
+        from .. import __version__
+
+        print(f"purezoo {__version__}")
+        return 0
+    if args[0] not in commands:
+        raise UserError(f"there is no command '{args[0]}'.{nearest(args[0], commands)} `purezoo --help` shows them all.")
+    return commands[args[0]](args[1:])
+
+
+def complain(message: str) -> int:
+    print(f"purezoo: {message}", file=sys.stderr)
+    return 2
+
+
+# Commands
+
+
+@dataclass(frozen=True)
+class TrainFlags:
+    """Train the network of a config, or go on with a stopped run."""
+
+    out: str = ""
+    """folder for the run; empty: runs/CONFIG, or runs/CONFIG-DATE where that is taken"""
+    resume: str = ""
+    """folder of a stopped run to go on with, instead of a config"""
+    quiet: bool = False
+    """print the result alone"""
+    no_pictures: bool = False
+    """draw no pictures"""
+    trust: bool = False
+    """run the config file that a run's folder brings along (with --resume)"""
+
+
+def train(args: list[str]) -> int:
+    from . import config
+    from .run import Options
+    from .run import train as train_run
+
+    name = first_word(args, ("--out", "--resume"))
+    if name is None:
+        flags = parse(TrainFlags, args, "purezoo train", ["CONFIG"] if not any(a.startswith("--resume") for a in args) else [])
+        if not flags.resume:
+            raise UserError("train what? Name a config, `purezoo train lenet_digits`, or a run: --resume RUN")
+        folder = Path(flags.resume)
+        experiment, source = config.load(folder, flags.trust)
+        options = Options(True, flags.quiet, not flags.no_pictures)
+        if (folder / "summary.json").is_file():
+            print(f"{folder} has finished already.")
+            return report(folder, json.loads((folder / "summary.json").read_text()), experiment)
+    else:
+        experiment, source = config.load_config(name)
+        flags, experiment = parse_experiment(TrainFlags, experiment, args, name, "purezoo train")
+        if flags.resume:
+            raise UserError("--resume takes the settings of the run's folder: leave the config away")
+        folder = Path(flags.out) if flags.out else free_folder(Path(name).stem)
+        options = Options(False, flags.quiet, not flags.no_pictures)
+    return report(folder, train_run(experiment, folder, source, options), experiment)
+
+
+def report(folder: Path, summary: dict, experiment) -> int:
+    """The last lines of a run: the result, where it is, what to try next."""
+    tested, spread = summary["metrics"]["test"], summary.get("std", {}).get("test", {})
+    values = [f"{k} {v:.4f}" + (f" ± {spread[k]:.4f}" if k in spread else "") for k, v in tested.items()]
+    seeds = f", mean ± standard deviation of {len(summary['seeds'])} seeds" if spread else ""
+    times = summary["time"]
+    print(f"test: {'  '.join(values)}{seeds}")
+    print(
+        f"{summary['parameters']:,} parameters, {summary['steps']:,} steps, {summary['examples_per_s']:,.0f} examples/s; "
+        f"compiling {times['compile_s']:.1f} s, run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
+    )
+    print(f"folder: {folder}")
+    print(f"next: purezoo eval {folder} --split validation    purezoo predict {folder} FILE    purezoo list")
+    return 0
+
+
+@dataclass(frozen=True)
+class EvalFlags:
+    """The metrics of a finished run on one of its splits: every example exactly once."""
+
+    split: str = "test"
+    """train, validation or test"""
+    batch_size: int = 0
+    """examples in a batch, which the metrics do not depend on; 0: as in the run"""
+    json: bool = False
+    """print one line of JSON"""
+    data_dir: str = ""
+    """folder of the data's files, where it has moved since the run"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def evaluate(args: list[str]) -> int:
+    from .serve import evaluate_run
+
+    folder, flags = run_and_flags(EvalFlags, args, "purezoo eval", "RUN")
+    if flags.batch_size < 0:
+        raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
+    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust)
+    if flags.json:
+        print(json.dumps(result))
+        return 0
+    spread = result.get("std", {})
+    print(f"{folder}, {result['split']} split, {result['examples']:,} examples" + (f", {len(result['seeds'])} seeds" if spread else ""))
+    for name, value in result["metrics"].items():
+        print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
+    return 0
+
+
+@dataclass(frozen=True)
+class PredictFlags:
+    """What a finished run makes of your files: images, a CSV with a header, or an NPZ with an array x."""
+
+    format: Literal["table", "json", "csv"] = "table"
+    """how to print: a table, a line of JSON for each example, or CSV"""
+    top: int = 3
+    """classes to show for each example in the table; JSON and CSV hold all"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def predict(args: list[str]) -> int:
+    from .serve import predict_files, print_predictions
+
+    folder, files, flags = run_files_and_flags(args)
+    if flags.top < 1:
+        raise UserError(f"--top is at least 1, not {flags.top}")
+    print_predictions(predict_files(folder, files, flags.trust), flags.format, flags.top)
+    return 0
+
+
+@dataclass(frozen=True)
+class ListFlags:
+    """The networks of the zoo, and the configs with their measured results."""
+
+    json: bool = False
+    """print JSON"""
+
+
+def list_zoo(args: list[str]) -> int:
+    from .catalogue import as_json, as_text
+
+    flags = parse(ListFlags, args, "purezoo list")
+    print(as_json() if flags.json else as_text())
+    return 0
+
+
+@dataclass(frozen=True)
+class ShowFlags:
+    """A config's network layer by layer: output shape, parameters, multiply-adds and memory of each. Nothing is computed."""
+
+    input: tuple[int, ...] = field(default=())
+    """shape of one example, 224 224 3; empty: that of the config's data"""
+
+
+def show(args: list[str]) -> int:
+    from . import config, data
+    from .show import spec_of, table
+
+    name = first_word(args, ("--input",))
+    if name is None:
+        parse(ShowFlags, args, "purezoo show", ["CONFIG"])
+        raise UserError("show what? Name a config: purezoo show lenet_mnist")
+    experiment, _ = config.load(Path(name)) if (Path(name) / "config.json").is_file() else config.load_config(name)
+    flags, experiment = parse_experiment(ShowFlags, experiment, args, name, "purezoo show")
+    known = data.peek(experiment.data) if not flags.input else (flags.input, 0)
+    if known is None:
+        raise UserError(f"the shape of {experiment.data.source} is not known without reading it: give --input, as in 28 28 1")
+    shape = tuple(known[0])
+    if min(shape) < 1:
+        raise UserError(f"--input is a shape of positive numbers, not {shape}")
+    network = type(experiment.model).__name__
+    try:
+        print(table(experiment.model.build(), spec_of(shape), f"{network} of {name}: {settings(experiment.model)}"))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
+    return 0
+
+
+# Parsing
+
+
+def settings(model: Any) -> str:
+    return ", ".join(f"{f.name}={getattr(model, f.name)!r}" for f in dataclasses.fields(model))
+
+
+def first_word(args: list[str], with_value: Sequence[str]) -> str | None:
+    """The first argument that is neither a flag nor the value of one of the flags `with_value`."""
+    skip = False
+    for arg in args:
+        if skip:
+            skip = False
+        elif arg in with_value:
+            skip = True
+        elif arg.startswith("-"):
+            return None  # a flag that only a config explains must come after it
+        else:
+            return arg
+    return None
+
+
+def parse(flags: type, args: list[str], prog: str, words: Sequence[str] = ()) -> Any:
+    """The flags of a command. `words` names the positional arguments that its help shows."""
+    import tyro
+
+    usage = f"{prog} {' '.join(words)} [FLAGS]" if words else f"{prog} [FLAGS]"
+    if words and any(a in ("-h", "--help") for a in args):
+        print(f"usage: {usage}\n")
+    return tyro.cli(flags, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: str) -> tuple[Any, Any]:
+    """The flags of a command and the experiment, changed by the flags that its own dataclasses define."""
+    import tyro
+
+    from .config import Experiment
+
+    parts = [(f.name, type(getattr(experiment, f.name)), field(default=getattr(experiment, f.name)))
+             for f in dataclasses.fields(experiment)]  # fmt: skip
+    own = [(f.name, f.type, f) for f in dataclasses.fields(flags)]
+    both = dataclasses.make_dataclass("Command", [*own, *parts], frozen=True)
+    both.__doc__ = flags.__doc__
+    rest = list(args)
+    rest.remove(name)
+    parsed: Any = tyro.cli(both, prog=f"{prog} {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands))
+    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(both)}
+    changed = Experiment(**{name: values[name] for name, *_ in parts})
+    return flags(**{name: values[name] for name, *_ in own}), changed
+
+
+def run_and_flags(flags: type, args: list[str], prog: str, word: str) -> tuple[Path, Any]:
+    """A command's one positional argument, a run's folder, and its flags."""
+    if not args or args[0].startswith("-"):
+        parse(flags, args, prog, [word])
+        raise UserError(f"which run? {prog} {word}, with the folder of a finished run")
+    return Path(args[0]), parse(flags, args[1:], prog)
+
+
+def run_files_and_flags(args: list[str]) -> tuple[Path, list[Path], PredictFlags]:
+    """RUN FILE... and the flags, which may stand before, between or after them."""
+    words: list[str] = []
+    flags: list[str] = []
+    rest = iter(args)
+    for arg in rest:
+        if arg in ("--format", "--top"):
+            flags += [arg, *([value] if (value := next(rest, None)) is not None else [])]
+        else:
+            (flags if arg.startswith("-") else words).append(arg)
+    parsed = parse(PredictFlags, flags, "purezoo predict", ["RUN", "FILE..."])
+    if len(words) < 2:
+        raise UserError("predict what? purezoo predict RUN FILE..., with images, a CSV or an NPZ")
+    return Path(words[0]), [Path(word) for word in words[1:]], parsed
+
+
+def free_folder(name: str) -> Path:
+    """runs/NAME, or with the time behind it where that is taken."""
+    folder = Path("runs") / name
+    if not folder.exists():
+        return folder
+    return folder.with_name(f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")

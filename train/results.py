@@ -1,0 +1,26 @@
+"""Measured results: the committed records of runs (config and summary), and how they are written down."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HEADLINES = {"accuracy": ("accuracy", 100, "%"), "r2": ("R^2", 1, "")}
+
+
+def measured(path: Path) -> dict[str, Any] | None:
+    """The record of a config's run, {"command", "config", "summary"}, or None where it has not been measured."""
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def result_text(record: dict[str, Any] | None) -> str:
+    """accuracy 98.94 ± 0.31 % (5 seeds)."""
+    if record is None:
+        return "not measured"
+    summary = record["summary"]
+    tested, spread = summary["metrics"]["test"], summary.get("std", {}).get("test", {})
+    name = next(metric for metric in HEADLINES if metric in tested)
+    label, scale, unit = HEADLINES[name]
+    digits = 2 if scale == 100 else 4
+    value = f"{label} {tested[name] * scale:.{digits}f}"
+    value += f" ± {spread[name] * scale:.{digits}f}" if spread else ""
+    return f"{value} {unit}".rstrip() + (f" ({len(summary['seeds'])} seeds)" if spread else "")

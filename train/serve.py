@@ -1,0 +1,112 @@
+"""What a finished run's folder is good for: evaluation and prediction. Only the folder is needed, and the data to evaluate."""
+
+import csv
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..errors import UserError, nearest
+from . import config, weights
+from .config import Experiment
+from .data import Info, read_inputs
+from .evaluation import evaluate_split, predict_rows
+from .pictures import probabilities
+from .run import load_data, load_info, read_json, shapes
+from .steps import Functions, functions
+
+
+def open_run(folder: Path, trust: bool) -> tuple[Experiment, Info, Functions, dict]:
+    """A finished run's experiment, data record, functions and weights. Raises UserError where something is missing."""
+    experiment, _ = config.load(folder, trust)
+    info = load_info(folder)
+    compiled = functions(experiment, info, steps=1)
+    run = shapes(experiment, info, compiled)
+    return experiment, info, compiled, weights.load(folder / "model.safetensors", {"params": run.params, "state": run.state})
+
+
+def seed_folders(folder: Path) -> list[Path]:
+    """The folders of a run's seeds, or the run's own where it trained one."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
+    found = sorted(folder.glob("seed-*/config.json"), key=lambda path: int(path.parent.name.removeprefix("seed-")))
+    return [path.parent for path in found] or [folder]
+
+
+def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: bool) -> dict[str, Any]:
+    """The metrics of a run on a split; of several seeds the mean, the standard deviation and each one's.
+
+    Raises UserError for an unknown split and for data that changed since the run.
+    """
+    folders, dataset, results = seed_folders(folder), None, []
+    for home in folders:
+        experiment, info, compiled, found = open_run(home, trust)
+        if dataset is None:
+            if split not in info.counts:
+                raise UserError(f"the run has no split '{split}': it has {', '.join(info.counts)}.{nearest(split, info.counts)}")
+            if data_dir:
+                experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
+            dataset = load_data(experiment, home)
+        metrics, _ = evaluate_split(compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size)
+        results.append({"seed": experiment.train.seed, "metrics": metrics})
+    first = results[0]["metrics"]
+    mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}
+    answer = {"run": str(folder), "split": split, "examples": info.counts[split], "metrics": mean}
+    if len(results) > 1:
+        spread = {name: float(np.std([r["metrics"][name] for r in results], ddof=1)) for name in first}
+        answer |= {"std": spread, "seeds": results}
+    return answer
+
+
+def predict_files(folder: Path, files: list[Path], trust: bool) -> list[dict[str, Any]]:
+    """A record for each example in the files: its name, and class and probabilities, or the predicted numbers.
+
+    With several seeds, probabilities and numbers are the mean over seeds.
+    """
+    opened = [open_run(home, trust) for home in seed_folders(folder)]
+    info, records = opened[0][1], []
+    for path in files:
+        inputs = read_inputs(path, info)
+        for note in inputs.notes:
+            print(f"purezoo: {note}", file=sys.stderr)
+        outputs = [predict_rows(compiled, found, inputs.x, 256) for _, _, compiled, found in opened]
+        if info.kind == "classification":
+            chances = np.mean([probabilities(o) for o in outputs], 0)
+            for name, chance in zip(inputs.names, chances, strict=True):
+                ranked = {info.classes[i]: float(chance[i]) for i in np.argsort(-chance, kind="stable")}
+                records.append({"input": name, "class": next(iter(ranked)), "probabilities": ranked})
+        else:
+            numbers = np.mean(outputs, 0, dtype=np.float64) * np.asarray(info.y_std) + np.asarray(info.y_mean)
+            for name, row in zip(inputs.names, numbers, strict=True):
+                records.append({"input": name, **dict(zip(info.targets, map(float, row), strict=True))})
+    return records
+
+
+def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> None:
+    """Prints predictions as a table, as lines of JSON, or as CSV with a column for each class."""
+    if form == "json":
+        for record in records:
+            print(json.dumps(record))
+        return
+    classes = sorted(records[0]["probabilities"]) if "probabilities" in records[0] else []
+    flat = [
+        {k: v for k, v in record.items() if k != "probabilities"} | {c: record["probabilities"][c] for c in classes}
+        for record in records
+    ]
+    if form == "csv":
+        writer = csv.DictWriter(sys.stdout, fieldnames=list(flat[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+        return
+    width = max(len(record["input"]) for record in records)
+    for record in records:
+        if classes:
+            best = list(record["probabilities"].items())[:top]
+            said = "  ".join(f"{name} {chance:7.2%}" for name, chance in best)
+        else:
+            said = "  ".join(f"{name} {value:.6g}" for name, value in record.items() if name != "input")
+        print(f"{record['input']:<{width}}  {said}")
