@@ -9,7 +9,9 @@ from pathlib import Path
 def main() -> None:
     """The entry point of `purezoo` and `python -m purezoo`."""
     keep_freed_memory()
-    cache_folder = Path(os.environ.get("PUREZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "purezoo")
+    cache_folder = Path(
+        os.environ.get("PUREZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "purezoo"
+    )
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_folder.expanduser() / "xla"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

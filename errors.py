@@ -19,6 +19,6 @@ class Interrupted(Exception):
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
-    """" Did you mean 'x'?" for the choice most like `name`, or "" where none is alike."""
+    """ " Did you mean 'x'?" for the choice most like `name`, or "" where none is alike."""
     found = difflib.get_close_matches(name, list(choices), n=1)
     return f" Did you mean '{found[0]}'?" if found else ""

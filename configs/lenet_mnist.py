@@ -1,6 +1,6 @@
 """LeNet on MNIST.
 
-    purezoo train lenet_mnist --data.dir FOLDER
+purezoo train lenet_mnist --data.dir FOLDER
 """
 
 from ..models import LeNet

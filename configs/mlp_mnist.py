@@ -1,6 +1,6 @@
 """A multilayer perceptron on MNIST.
 
-    purezoo train mlp_mnist --data.dir FOLDER
+purezoo train mlp_mnist --data.dir FOLDER
 """
 
 from ..models import MLP

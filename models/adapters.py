@@ -1,7 +1,7 @@
 """Any Flax module as a `Model`, so that the one training loop trains it.
 
-    def build(self) -> Model:
-        return from_linen(MyLinenModule(width=self.width))
+def build(self) -> Model:
+    return from_linen(MyLinenModule(width=self.width))
 """
 
 import inspect

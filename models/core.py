@@ -164,7 +164,9 @@ def count(params) -> int:
 
 def param_dtype(spec) -> jnp.dtype:
     """Parameters are float32, or float64 where the input is: lower precision is a cast in the training step."""
-    return jnp.promote_types(spec.dtype, jnp.float32) if jnp.issubdtype(spec.dtype, jnp.floating) else jnp.dtype("float32")
+    return (
+        jnp.promote_types(spec.dtype, jnp.float32) if jnp.issubdtype(spec.dtype, jnp.floating) else jnp.dtype("float32")
+    )
 
 
 def need_key(key, layer: str):

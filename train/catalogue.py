@@ -46,7 +46,8 @@ def as_json() -> str:
 
 def as_text() -> str:
     nets = [
-        (n["name"], f"{n['parameters']:,}", " x ".join(map(str, n["input"])), f"{n['what']}. {n['source']}") for n in networks()
+        (n["name"], f"{n['parameters']:,}", " x ".join(map(str, n["input"])), f"{n['what']}. {n['source']}")
+        for n in networks()
     ]
     runs = [(c["name"], result_text(c["result"]), c["what"]) for c in configs()]
     return "\n".join(
@@ -63,4 +64,7 @@ def as_text() -> str:
 def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows of text in aligned columns."""
     widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header) - 1)]
-    return ["  " + "  ".join([*(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)), row[-1]]) for row in (header, *rows)]
+    return [
+        "  " + "  ".join([*(f"{c:<{w}}" for c, w in zip(row, widths, strict=False)), row[-1]])
+        for row in (header, *rows)
+    ]

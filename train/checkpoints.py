@@ -34,7 +34,9 @@ def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | Non
     """Starts to write a checkpoint. `memory`: what the loop remembers on the host, plain JSON; `score` tells the best."""
     tree = host_copy(run)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree["params"])):
-        raise UserError("the parameters are no longer finite: lower --optimizer.learning-rate or set --optimizer.clip 1")
+        raise UserError(
+            "the parameters are no longer finite: lower --optimizer.learning-rate or set --optimizer.clip 1"
+        )
     checkpointer.save_async(
         int(np.ravel(tree["step"])[0]),
         tree,

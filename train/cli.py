@@ -37,7 +37,10 @@ def run(args: Sequence[str]) -> int:
     except UserError as error:
         return complain(str(error))
     except Interrupted as stop:
-        print(f"\n{stop.name}: saved at step {stop.step}. Go on with: purezoo train --resume {stop.folder}", file=sys.stderr)
+        print(
+            f"\n{stop.name}: saved at step {stop.step}. Go on with: purezoo train --resume {stop.folder}",
+            file=sys.stderr,
+        )
         return stop.code
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
@@ -67,7 +70,9 @@ def command(args: list[str]) -> int:
         print(f"purezoo {__version__}")
         return 0
     if args[0] not in commands:
-        raise UserError(f"there is no command '{args[0]}'.{nearest(args[0], commands)} `purezoo --help` shows them all.")
+        raise UserError(
+            f"there is no command '{args[0]}'.{nearest(args[0], commands)} `purezoo --help` shows them all."
+        )
     return commands[args[0]](args[1:])
 
 
@@ -102,7 +107,9 @@ def train(args: list[str]) -> int:
 
     name = first_word(args, ("--out", "--resume"))
     if name is None:
-        flags = parse(TrainFlags, args, "purezoo train", ["CONFIG"] if not any(a.startswith("--resume") for a in args) else [])
+        flags = parse(
+            TrainFlags, args, "purezoo train", ["CONFIG"] if not any(a.startswith("--resume") for a in args) else []
+        )
         if not flags.resume:
             raise UserError("train what? Name a config, `purezoo train lenet_digits`, or a run: --resume RUN")
         folder = Path(flags.resume)
@@ -164,7 +171,10 @@ def evaluate(args: list[str]) -> int:
         print(json.dumps(result))
         return 0
     spread = result.get("std", {})
-    print(f"{folder}, {result['split']} split, {result['examples']:,} examples" + (f", {len(result['seeds'])} seeds" if spread else ""))
+    print(
+        f"{folder}, {result['split']} split, {result['examples']:,} examples"
+        + (f", {len(result['seeds'])} seeds" if spread else "")
+    )
     for name, value in result["metrics"].items():
         print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
     return 0
@@ -228,7 +238,9 @@ def show(args: list[str]) -> int:
     flags, experiment = parse_experiment(ShowFlags, experiment, args, name, "purezoo show")
     known = data.peek(experiment.data) if not flags.input else (flags.input, 0)
     if known is None:
-        raise UserError(f"the shape of {experiment.data.source} is not known without reading it: give --input, as in 28 28 1")
+        raise UserError(
+            f"the shape of {experiment.data.source} is not known without reading it: give --input, as in 28 28 1"
+        )
     shape = tuple(known[0])
     if min(shape) < 1:
         raise UserError(f"--input is a shape of positive numbers, not {shape}")
@@ -285,7 +297,9 @@ def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: 
     both.__doc__ = flags.__doc__
     rest = list(args)
     rest.remove(name)
-    parsed: Any = tyro.cli(both, prog=f"{prog} {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands))
+    parsed: Any = tyro.cli(
+        both, prog=f"{prog} {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
+    )
     values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(both)}
     changed = Experiment(**{name: values[name] for name, *_ in parts})
     return flags(**{name: values[name] for name, *_ in own}), changed

@@ -163,7 +163,9 @@ def from_json(kind: Any, value: Any) -> Any:
         hints = typing.get_type_hints(kind)
         unknown = set(value) - {f.name for f in dataclasses.fields(kind)}
         if unknown:
-            raise UserError(f"{kind.__name__} has no field '{sorted(unknown)[0]}': was this run made by another version?")
+            raise UserError(
+                f"{kind.__name__} has no field '{sorted(unknown)[0]}': was this run made by another version?"
+            )
         return kind(**{name: from_json(hints[name], item) for name, item in value.items()})
     if isinstance(value, list):
         inner = (typing.get_args(kind) or (Any,))[0]

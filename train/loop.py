@@ -83,7 +83,11 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
                 run, score = _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress)
             last = step == steps or all(memory.stopped)
             elapsed = time.perf_counter() - saved
-            due = step % train.checkpoint_every == 0 if train.checkpoint_every else evaluated and elapsed > CHECKPOINT_SECONDS
+            due = (
+                step % train.checkpoint_every == 0
+                if train.checkpoint_every
+                else evaluated and elapsed > CHECKPOINT_SECONDS
+            )
             if due or last or received:
                 memory.run_s = time.perf_counter() - started
                 checkpoints.save(checkpointer, run, vars(memory), score if evaluated else None)
@@ -105,7 +109,12 @@ def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, 
     epoch = step / steps_per_epoch(experiment, dataset)
     values, lines = [], []
     for i, seed in enumerate(seeds):
-        line: dict[str, Any] = {"step": step, "epoch": epoch, "seed": seed, "train": task.summarize(of_seed(trained, i))}
+        line: dict[str, Any] = {
+            "step": step,
+            "epoch": epoch,
+            "seed": seed,
+            "train": task.summarize(of_seed(trained, i)),
+        }
         if validated is not None:
             line["validation"] = task.summarize(of_seed(validated, i))
             values.append(line["validation"][train.monitor])

@@ -54,7 +54,9 @@ class Optimizer:
             raise UserError(f"--optimizer.learning-rate is a number from 0 up, not {self.learning_rate}")
         for name in ("clip", "weight_decay", "l1", "l2"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(f"--optimizer.{name.replace('_', '-')} is a number from 0 up, not {getattr(self, name)}")
+                raise UserError(
+                    f"--optimizer.{name.replace('_', '-')} is a number from 0 up, not {getattr(self, name)}"
+                )
         if not 0 <= self.ema < 1:
             raise UserError(f"--optimizer.ema lies in [0, 1), not {self.ema}")
         _check_arguments(optimizer_factory(self.name), self.args, f"--optimizer.args: {self.name}", {"learning_rate"})
@@ -126,7 +128,11 @@ def optimizer_factory(name: str) -> Callable:
 
 def optimizer_names() -> list[str]:
     """The optimisers of Optax by their names."""
-    return [n for n, f in vars(optax).items() if inspect.isfunction(f) and "learning_rate" in inspect.signature(f).parameters]
+    return [
+        n
+        for n, f in vars(optax).items()
+        if inspect.isfunction(f) and "learning_rate" in inspect.signature(f).parameters
+    ]
 
 
 def schedule_factory(name: str) -> Callable:

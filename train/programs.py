@@ -26,13 +26,17 @@ class Programs(NamedTuple):
     init: Callable[[Hyper], RunState]
     advance: Callable[..., RunState]  # (run, hyper, rows [K, (seeds,) B], n) takes n <= K steps; donates run
     evaluate: Callable[[dict, np.ndarray], Totals]  # over the rows of a split
-    keep_best: Callable[[RunState, np.ndarray], RunState]  # where better [seeds], the best weights become the present ones
+    keep_best: Callable[
+        [RunState, np.ndarray], RunState
+    ]  # where better [seeds], the best weights become the present ones
     place: Callable[[Any], Any]  # host arrays to the devices
     block: int  # K, the most steps in one dispatch
     compile_s: float
 
 
-def compile_programs(experiment: Experiment, functions: Functions, dataset: Dataset, seeds: int, mesh: Mesh) -> Programs:
+def compile_programs(
+    experiment: Experiment, functions: Functions, dataset: Dataset, seeds: int, mesh: Mesh
+) -> Programs:
     """Compiles everything that a run of so many seeds calls."""
     train, several = experiment.train, seeds > 1
     per_epoch = len(dataset.splits["train"]) // train.batch_size
@@ -119,5 +123,7 @@ def make_mesh(wanted: int, batch: int) -> Mesh:
     if count > len(devices):
         raise UserError(f"--train.devices {count}: there are only {len(devices)} ({devices[0].platform})")
     if batch % count:
-        raise UserError(f"a batch of {batch} does not divide over {count} devices: choose a multiple, or --train.devices 1")
+        raise UserError(
+            f"a batch of {batch} does not divide over {count} devices: choose a multiple, or --train.devices 1"
+        )
     return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count])

@@ -90,7 +90,9 @@ class Job:
 
 def train_one(job: Job, seed: int, folder: Path) -> dict:
     """One seed in its folder."""
-    final, memory, steps = fit(job.experiment, job.dataset, job.programs, [seed], folder, job.progress(), job.options.resume)
+    final, memory, steps = fit(
+        job.experiment, job.dataset, job.programs, [seed], folder, job.progress(), job.options.resume
+    )
     return finish(job, job.experiment, folder, seed, 0, final, memory, steps, test(job, final))
 
 
@@ -107,7 +109,9 @@ def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
 
 def train_together(job: Job, seeds: list[int], folder: Path) -> list[dict]:
     """All seeds in one program; then each gets its folder."""
-    final, memory, steps = fit(job.experiment, job.dataset, job.programs, seeds, folder, job.progress(), job.options.resume)
+    final, memory, steps = fit(
+        job.experiment, job.dataset, job.programs, seeds, folder, job.progress(), job.options.resume
+    )
     tested, lines, summaries = test(job, final), read_history(folder), []
     for i, seed in enumerate(seeds):
         home, one = folder / f"seed-{seed}", single(job.experiment, seed)
@@ -166,10 +170,11 @@ def combined(summaries: list[dict], together: bool) -> dict:
     def over_seeds(statistic) -> dict:
         first = summaries[0]["metrics"]
         return {
-            split: {m: float(statistic([s["metrics"][split][m] for s in summaries])) for m in first[split]} for split in first
+            split: {m: float(statistic([s["metrics"][split][m] for s in summaries])) for m in first[split]}
+            for split in first
         }
 
-    spread = (lambda values: np.std(values, ddof=1))  # noqa: E731
+    spread = lambda values: np.std(values, ddof=1)  # noqa: E731
     times = [summary["time"] for summary in summaries]
     return {
         "metrics": over_seeds(np.mean),
@@ -177,7 +182,9 @@ def combined(summaries: list[dict], together: bool) -> dict:
         "seeds": [{"seed": s["seed"], "steps": s["steps"], "metrics": s["metrics"]} for s in summaries],
         "together": together,
         **{key: summaries[0][key] for key in ("parameters", "steps", "seed", "device", "versions")},
-        "examples_per_s": summaries[0]["examples_per_s"] if together else float(np.mean([s["examples_per_s"] for s in summaries])),
+        "examples_per_s": summaries[0]["examples_per_s"]
+        if together
+        else float(np.mean([s["examples_per_s"] for s in summaries])),
         "time": {
             "compile_s": times[0]["compile_s"],
             "run_s": times[0]["run_s"] if together else sum(t["run_s"] for t in times),
@@ -219,18 +226,24 @@ def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder:
     with np.errstate(all="ignore"):
         metrics = experiment.task.summarize(jax.tree.map(lambda a: np.ones(a.shape), sums))
     if train.monitor not in metrics:
-        raise UserError(f"--train.monitor {train.monitor}: the metrics are {', '.join(metrics)}.{nearest(train.monitor, metrics)}")
+        raise UserError(
+            f"--train.monitor {train.monitor}: the metrics are {', '.join(metrics)}.{nearest(train.monitor, metrics)}"
+        )
     if train.patience and "validation" not in dataset.splits:
         raise UserError("--train.patience needs a validation split: set --data.validation above 0")
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(run)) * train.seeds
     free = shutil.disk_usage(folder).free
     if 4 * size > free:  # three checkpoints and the weights
-        raise UserError(f"{folder} has {free / 1e9:.1f} GB free, and this run's checkpoints need {4 * size / 1e9:.1f} GB")
+        raise UserError(
+            f"{folder} has {free / 1e9:.1f} GB free, and this run's checkpoints need {4 * size / 1e9:.1f} GB"
+        )
 
 
 def shapes(experiment: Experiment, info: Info, compiled: Functions):
     """The shapes of the run's state. Raises UserError where the network does not fit the data or the task."""
-    hyper = {name: jax.ShapeDtypeStruct((), jnp.float32) for name in ("learning_rate", "weight_decay", "l1", "l2", "ema")}
+    hyper = {
+        name: jax.ShapeDtypeStruct((), jnp.float32) for name in ("learning_rate", "weight_decay", "l1", "l2", "ema")
+    }
     hyper["seed"] = jax.ShapeDtypeStruct((), jnp.uint32)
     model, network = experiment.model.build(), type(experiment.model).__name__
     spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *info.shape), jnp.float32)
@@ -309,7 +322,9 @@ def top_folder(folder: Path) -> Iterator[None]:
 def locked(folder: Path, resume: bool) -> Iterator[None]:
     """Makes the folder and holds it: no other process can train in it. Raises UserError where it is held or in use."""
     if not resume and (folder / "config.json").exists():
-        raise UserError(f"{folder} already holds a run: `purezoo train --resume {folder}` goes on with it, or choose another --out")
+        raise UserError(
+            f"{folder} already holds a run: `purezoo train --resume {folder}` goes on with it, or choose another --out"
+        )
     if not resume and folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose another --out")
     try:

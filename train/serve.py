@@ -26,7 +26,12 @@ def open_run(folder: Path, trust: bool) -> tuple[Experiment, Info, Functions, di
     info = load_info(folder)
     compiled = functions(experiment, info, steps=1)
     run = shapes(experiment, info, compiled)
-    return experiment, info, compiled, weights.load(folder / "model.safetensors", {"params": run.params, "state": run.state})
+    return (
+        experiment,
+        info,
+        compiled,
+        weights.load(folder / "model.safetensors", {"params": run.params, "state": run.state}),
+    )
 
 
 def seed_folders(folder: Path) -> list[Path]:
@@ -47,11 +52,15 @@ def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: boo
         experiment, info, compiled, found = open_run(home, trust)
         if dataset is None:
             if split not in info.counts:
-                raise UserError(f"the run has no split '{split}': it has {', '.join(info.counts)}.{nearest(split, info.counts)}")
+                raise UserError(
+                    f"the run has no split '{split}': it has {', '.join(info.counts)}.{nearest(split, info.counts)}"
+                )
             if data_dir:
                 experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
             dataset = load_data(experiment, home)
-        metrics, _ = evaluate_split(compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size)
+        metrics, _ = evaluate_split(
+            compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size
+        )
         results.append({"seed": experiment.train.seed, "metrics": metrics})
     first = results[0]["metrics"]
     mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}

@@ -66,7 +66,9 @@ def table(model: Model, spec, title: str) -> str:
     total = count(params)
     header = ("layer", "output", "parameters", "multiply-adds", "output memory")
     cells = [("input", _shape(spec.shape[1:]), "", "", size_text(math.prod(spec.shape[1:]) * 4))]
-    cells += [(r.name, _shape(r.output), f"{r.parameters:,}", f"{r.multiply_adds:,}", size_text(r.output_bytes)) for r in rows]
+    cells += [
+        (r.name, _shape(r.output), f"{r.parameters:,}", f"{r.multiply_adds:,}", size_text(r.output_bytes)) for r in rows
+    ]
     work, memory = sum(r.multiply_adds for r in rows), sum(r.output_bytes for r in rows)
     cells.append(("total", "", f"{total:,}", f"{work:,}", size_text(memory)))
     widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]

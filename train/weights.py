@@ -26,7 +26,9 @@ def load(path: Path, like: dict) -> dict:
     try:
         found = load_file(path)
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}: did the run finish? `purezoo train --resume` goes on with it") from None
+        raise UserError(
+            f"there is no file {path}: did the run finish? `purezoo train --resume` goes on with it"
+        ) from None
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
     expected = _names(like)

@@ -23,5 +23,7 @@ def activation(name: str) -> Callable:
     """The elementwise function of that name. Raises ValueError for an unknown one."""
     if name not in ACTIVATIONS:
         alike = difflib.get_close_matches(name, ACTIVATIONS, n=1)
-        raise ValueError(f"no activation '{name}': choose {', '.join(ACTIVATIONS)}" + (f" ({alike[0]}?)" if alike else ""))
+        raise ValueError(
+            f"no activation '{name}': choose {', '.join(ACTIVATIONS)}" + (f" ({alike[0]}?)" if alike else "")
+        )
     return ACTIVATIONS[name]

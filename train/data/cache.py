@@ -34,7 +34,7 @@ def cached(name: str, key: Any, build: Callable[[], Raw]) -> Raw:
     digest = hashlib.sha256(json.dumps([LAYOUT, key]).encode()).hexdigest()[:16]
     path = cache_folder() / "data" / f"{name}-{digest}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return Raw(file["x"], file["y"], **_thaw(json.loads(str(file["rest"]))))
     except FileNotFoundError:
         pass

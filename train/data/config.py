@@ -56,7 +56,7 @@ class Data:
 
     @property
     def file(self) -> str:
-        """ ".csv" or ".npz" where the source is a path to such a file, else ""."""
+        """The suffix, .csv or .npz, where the source is a path to such a file, else nothing."""
         suffix = Path(self.source).suffix.lower()
         return suffix if suffix in FILES and not self.source.startswith("tfds:") else ""
 

@@ -87,10 +87,12 @@ def _read_image(path: Path, info: Info) -> Inputs:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the lower one
-            opened = Image.open(path, formats=FORMATS)
-        if opened.width * opened.height > PIXEL_LIMIT:
-            raise UserError(f"{path} has {opened.width} x {opened.height} pixels; at most {PIXEL_LIMIT:,} are read.")
-        picture = _convert(ImageOps.exif_transpose(opened), MODES[channels])
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > PIXEL_LIMIT:
+                    raise UserError(
+                        f"{path} has {image.width} x {image.height} pixels; at most {PIXEL_LIMIT:,} are read."
+                    )
+                picture = _convert(ImageOps.exif_transpose(image), MODES[channels])
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise UserError(f"{path} cannot be read as a picture: {error}.") from error
     notes = []

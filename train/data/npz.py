@@ -74,7 +74,7 @@ def headers(path: Path) -> dict[str, tuple[int, ...]]:
 def read_arrays(path: Path, keys: list[str]) -> dict[str, np.ndarray]:
     """Arrays of an NPZ file, for whose `headers` have been checked. UserError where one is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {key: file[key] for key in keys}
     except BROKEN as error:
         raise UserError(f"The file {path} is damaged: {error}.") from error

@@ -81,7 +81,7 @@ def save_splits(path: str | Path, splits: Splits) -> None:
 def load_splits(path: str | Path) -> Splits:
     """The splits that `save_splits` wrote. UserError where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"The recorded splits {path} cannot be read: {error}.") from error

@@ -61,14 +61,14 @@ def find(name: str, folder: str) -> Path:
     base = root / title
     if not TITLE.fullmatch(title) or not base.is_dir():
         raise UserError(_not_prepared(title, root))
-    configs = [path for path in sorted(base.iterdir()) if path.is_dir() and _versions(path)]
+    configs = _configs(base)
     if not _versions(base) and len(configs) > 1:
         raise UserError(
-            f"{root} holds several configurations of {title}: {', '.join(path.name for path in configs)}. "
-            f"Name one, as in tfds:{title}/{configs[0].name}."
+            f"{root} holds several configurations of {title}: {', '.join(configs)}. "
+            f"Name one, as in tfds:{title}/{configs[0]}."
         )
     if not _versions(base) and configs:
-        base = configs[0]
+        base = base / configs[0]
     if not (versions := _versions(base)):
         raise UserError(_not_prepared(title, root))
     if version and version not in versions:
@@ -105,7 +105,9 @@ def decode(prepared: Prepared, name: str) -> Raw:
     """Read and decode every example, through tensorflow-datasets."""
     x_key, y_key = prepared.keys
     total = sum(prepared.sizes.values())
-    log.info("Decoding %s once: %s examples.", name, f"{total:,}")
+    log.warning(
+        "Decoding the %s examples of %s, for the first time only.", f"{total:,}", name
+    )  # seen: it takes a while
     columns = list(_columns(prepared.features[x_key]))  # of a table; [] for an image or a tensor
     x, y = np.empty(0), []
     for row, example in enumerate(_examples(prepared)):
@@ -127,8 +129,10 @@ def _examples(prepared: Prepared) -> Iterator[dict[str, Any]]:
     """The decoded examples of all splits in turn. UserError where a file is damaged."""
     import tensorflow_datasets as tfds  # type: ignore[import-untyped]
 
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS's advice on optional packages
+    absl = logging.getLogger("absl")
+    level = absl.level
     try:
+        absl.setLevel(logging.ERROR)  # TFDS recommends optional packages
         builder = tfds.builder_from_directory(prepared.folder)
         for split, size in prepared.sizes.items():
             source = builder.as_data_source(split=split)
@@ -136,6 +140,8 @@ def _examples(prepared: Prepared) -> Iterator[dict[str, Any]]:
                 yield from source.__getitems__(list(range(start, min(start + 256, size))))
     except (OSError, ValueError, RuntimeError, IndexError, KeyError) as error:  # of ArrayRecord, protobuf and Pillow
         raise UserError(f"The prepared data set {prepared.folder} is damaged: {error}") from error
+    finally:
+        absl.setLevel(level)
 
 
 def _raw(prepared: Prepared, name: str, x: np.ndarray, y: np.ndarray) -> Raw:
@@ -190,13 +196,18 @@ def _shape(feature: dict[str, Any]) -> tuple[int, ...] | None:
 
 def _versions(folder: Path) -> list[str]:
     """Names of the version folders in `folder`, oldest first."""
-    found = [path.name for path in folder.iterdir() if path.is_dir() and VERSION.fullmatch(path.name)]
+    found = [path.name for path in folder.glob("*") if path.is_dir() and VERSION.fullmatch(path.name)]
     return sorted(found, key=lambda name: tuple(map(int, name.split("."))))
 
 
+def _configs(folder: Path) -> list[str]:
+    """Names of the folders in `folder` that hold versions."""
+    return [path.name for path in sorted(folder.glob("*")) if _versions(path)]
+
+
 def _not_prepared(title: str, root: Path) -> str:
-    names = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    there = f"it holds {', '.join(names)}.{nearest(title, names)}" if names else "it is empty or missing."
+    names = [path.name for path in sorted(root.glob("*")) if _versions(path) or _configs(path)]
+    there = f"it holds {', '.join(names)}.{nearest(title, names)}" if names else "no data set is there."
     idx = "\nMNIST's four IDX files in --data.dir work as well." if title == "mnist" else ""
     return (
         f"The data set '{title}' is not prepared in {root}: {there} Nothing is downloaded by itself; to prepare it:\n"

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Published results come from committed records of runs, configs/results/NAME.json: this script is the only one that writes
+them down.
+
+    scripts/results.py add RUN...   keep the record of a finished run of a config
+    scripts/results.py              write the README's table and the figures in the configs' docstrings
+    scripts/results.py --check      fail where they, or a config, differ from the records
+"""
+
+import argparse
+import dataclasses
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from purezoo.errors import UserError
+from purezoo.train import config
+from purezoo.train.results import measured, result_text
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "configs" / "results"
+BEGIN, END = "<!-- results: written by scripts/results.py -->", "<!-- end of results -->"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", nargs="?", choices=["add"])
+    parser.add_argument("runs", nargs="*", type=Path)
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    for run in args.runs:
+        add(run)
+    wrong = []
+    for path, text in written().items():
+        if path.read_text() == text:
+            continue
+        wrong.append(path.relative_to(ROOT))
+        if not args.check:
+            path.write_text(text)
+    stale = [name for name in config.config_names() if is_stale(name)]
+    for name in stale:
+        print(f"configs/{name}.py is not the config that configs/results/{name}.json was measured with", file=sys.stderr)
+    if args.check and wrong:
+        print(f"run scripts/results.py: {', '.join(map(str, wrong))} differ from configs/results", file=sys.stderr)
+    return 1 if stale or args.check and wrong else 0
+
+
+def add(run: Path) -> None:
+    """Keeps a run's record under the name of the config that it ran."""
+    experiment, _ = config.load(run)
+    name = next((n for n in config.config_names() if same(to_compare(experiment), current(n))), None)
+    if name is None:
+        raise UserError(f"{run} is no run of a config as it stands now")
+    seeds = f" --train.seeds {experiment.train.seeds}" if experiment.train.seeds > 1 else ""
+    folder = " --data.dir FOLDER" if experiment.data.dir else ""
+    record = {
+        "command": f"purezoo train {name}{folder}{seeds}",
+        "config": config.to_json(to_compare(experiment)),
+        "summary": json.loads((run / "summary.json").read_text()),
+    }
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def written() -> dict[Path, str]:
+    """What the README and the configs should say."""
+    files = {ROOT / "README.md": readme()}
+    for name in config.config_names():
+        path = ROOT / "configs" / f"{name}.py"
+        if (record := measured(RESULTS / f"{name}.json")) is not None:
+            files[path] = docstring(path.read_text(), record)
+    return files
+
+
+def docstring(text: str, record: dict[str, Any]) -> str:
+    """A config's text with its command and its figures as the last paragraphs of its docstring."""
+    about = text.split('"""')[1].split("\n\n    purezoo train")[0]
+    figures = f"{about}\n\n    {record['command']}\n\n{sentence(record)}\n"
+    return f'"""{figures}"""' + text.split('"""', 2)[2]
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """Measured: the result, the size, the time, the hardware; in lines of at most 120 characters."""
+    summary = record["summary"]
+    how = "" if "seeds" not in summary else " in one program" if summary["together"] else " one after another"
+    return (
+        f"Measured on the test split: {result_text(record)}, {summary['parameters']:,} parameters,\n"
+        f"{clock(summary['time']['total_s'])} in all{how}, on {summary['device']} with jax {summary['versions']['jax']}."
+    )
+
+
+def readme() -> str:
+    """The README with its table of results."""
+    rows = ["| config | test result | parameters | time, all seeds | hardware |", "|---|---|---:|---:|---|"]
+    for name in config.config_names():
+        if (record := measured(RESULTS / f"{name}.json")) is not None:
+            summary = record["summary"]
+            rows.append(
+                f"| [`{name}`](configs/{name}.py) | {result_text(record)} | {summary['parameters']:,} "
+                f"| {clock(summary['time']['total_s'])} | {summary['device']} |"
+            )
+    text = (ROOT / "README.md").read_text()
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    return pattern.sub(lambda _: "\n".join([BEGIN, *rows, END]), text)
+
+
+def is_stale(name: str) -> bool:
+    """Whether a config has changed since it was measured."""
+    record = measured(RESULTS / f"{name}.json")
+    return record is not None and not same(config.from_json(config.Experiment, record["config"]), current(name))
+
+
+def current(name: str) -> config.Experiment:
+    return to_compare(config.load_config(name)[0])
+
+
+def to_compare(experiment: config.Experiment) -> config.Experiment:
+    """The experiment without what may differ from machine to machine, and from one seed to several."""
+    return dataclasses.replace(
+        experiment,
+        data=dataclasses.replace(experiment.data, dir=""),
+        train=dataclasses.replace(experiment.train, seeds=1, together="auto"),
+    )
+
+
+def same(one: config.Experiment, other: config.Experiment) -> bool:
+    return config.to_json(one) == config.to_json(other)
+
+
+def clock(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as error:
+        sys.exit(f"scripts/results.py: {error}")
