@@ -1,4 +1,4 @@
-"""The `purezoo` command. It settles how the process works before jax is imported; everything else is in train/cli.py."""
+"""The `purezoo` command: settles how the process works before jax is imported; the rest is in train/cli.py."""
 
 import ctypes
 import os

@@ -18,9 +18,9 @@ TRAIN_FLAGS = ("train", "training", "deterministic")
 def from_linen(module) -> Model:
     """A Flax Linen module as a Model. https://flax-linen.readthedocs.io
 
-    Its "params" collection becomes the params, all other collections ("batch_stats", ...) the state. Where `__call__` has an
-    argument named train, training or deterministic, it is told whether this is training; a module that needs random
-    numbers there gets them from `key` under the name "dropout".
+    Its "params" collection becomes the params, all other collections ("batch_stats", ...) the state. Where `__call__`
+    has an argument named train, training or deterministic, it is told whether this is training; a module that needs
+    random numbers there gets them from `key` under the name "dropout".
     """
     flag = next((f for f in TRAIN_FLAGS if f in inspect.signature(module.__call__).parameters), None)
 
@@ -99,7 +99,8 @@ def _seeded(like, key):
     """The random number states of a module, each with a key of its own and its count at zero."""
     leaves, tree = jax.tree.flatten(like)
     is_key = [jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
-    return jax.tree.unflatten(
-        tree,
-        [jax.random.fold_in(key, i) if k else jnp.zeros(leaf.shape, leaf.dtype) for i, (k, leaf) in enumerate(zip(is_key, leaves, strict=True))],
-    )  # fmt: skip
+    fresh = [
+        jax.random.fold_in(key, i) if k else jnp.zeros(leaf.shape, leaf.dtype)
+        for i, (k, leaf) in enumerate(zip(is_key, leaves, strict=True))
+    ]
+    return jax.tree.unflatten(tree, fresh)

@@ -20,8 +20,8 @@ class Model(NamedTuple):
     """A network as two pure functions.
 
     init(key, spec) -> (params, state)
-        `spec` is the `jax.ShapeDtypeStruct` of one batch (an array will do); `params` are learned, `state` is remembered
-        without being learned (batch-norm statistics). Both are nested dicts of arrays, `{}` where there are none.
+        `spec` is the `jax.ShapeDtypeStruct` of one batch (an array will do); `params` are learned, `state` is
+        remembered without being learned (batch-norm statistics). Both are nested dicts of arrays, `{}` where empty.
     apply(params, state, x, *, key=None, train=False) -> (y, state)
         `key` is needed only where `train=True` meets a random layer, such as dropout.
     """
@@ -73,7 +73,8 @@ def chain(*layers: Model | Callable) -> Model:
     names = layer_names(models)
 
     def init(key, spec):
-        params, state = {}, {}
+        params: Params = {}
+        state: State = {}
         for i, (name, model) in enumerate(zip(names, models, strict=True)):
             try:
                 p, s = model.init(jax.random.fold_in(key, i), spec)
@@ -85,7 +86,7 @@ def chain(*layers: Model | Callable) -> Model:
         return params, state
 
     def apply(params, state, x, *, key=None, train=False):
-        after = {}
+        after: State = {}
         for i, (name, model) in enumerate(zip(names, models, strict=True)):
             k = None if key is None else jax.random.fold_in(key, i)
             with jax.named_scope(name):
@@ -137,7 +138,8 @@ def residual(body: Model | Callable, shortcut: Model | Callable | None = None) -
 
 def layer_names(models: list[Model]) -> list[str]:
     """conv1, conv2, ...: the factory's name and its number; a name given with `named` as it is."""
-    names, count = [], {}
+    names: list[str] = []
+    count: dict[str, int] = {}
     for model in models:
         made_by = model.init.__qualname__.removesuffix(".<locals>.init")
         if made_by.startswith("named."):

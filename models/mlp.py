@@ -1,5 +1,6 @@
 """Multilayer perceptron: dense layers with a nonlinearity between. Rumelhart et al. 1986, doi:10.1038/323533a0."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from .core import Model, chain
@@ -26,7 +27,7 @@ class MLP:
     """normalise each hidden unit over the batch"""
 
     def build(self) -> Model:
-        layers = [flatten]
+        layers: list[Model | Callable] = [flatten]
         for width in self.widths:
             layers.append(dense(width, kernel_init=he_normal, bias=not self.batch_norm))
             if self.batch_norm:

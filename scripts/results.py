@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Published results come from committed records of runs, configs/results/NAME.json: this script is the only one that writes
-them down.
+"""Published results come from committed records of runs, configs/results/NAME.json; this script writes them down.
 
     scripts/results.py add RUN...   keep the record of a finished run of a config
     scripts/results.py              write the README's table and the figures in the configs' docstrings
@@ -43,8 +42,8 @@ def main() -> int:
     for name in stale:
         print(f"configs/{name}.py is not the config that configs/results/{name}.json was measured with", file=sys.stderr)
     if args.check and wrong:
-        print(f"run scripts/results.py: {', '.join(map(str, wrong))} differ from configs/results", file=sys.stderr)
-    return 1 if stale or args.check and wrong else 0
+        print(f"{', '.join(map(str, wrong))} differ from configs/results: run scripts/results.py", file=sys.stderr)
+    return 1 if stale or (args.check and wrong) else 0
 
 
 def add(run: Path) -> None:
@@ -81,7 +80,7 @@ def docstring(text: str, record: dict[str, Any]) -> str:
 
 
 def sentence(record: dict[str, Any]) -> str:
-    """Measured: the result, the size, the time, the hardware; in lines of at most 120 characters."""
+    """Measured: the result, the size, the time, the hardware."""
     summary = record["summary"]
     how = "" if "seeds" not in summary else " in one program" if summary["together"] else " one after another"
     return (

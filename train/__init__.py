@@ -1,1 +1,1 @@
-"""Everything a run does: configs, data, tasks, optimisers, the loop, evaluation, checkpoints, reports, the command line."""
+"""Everything a run does: configs, data, tasks, optimisers, the loop, evaluation, checkpoints, the command line."""

@@ -31,7 +31,7 @@ def open_checkpoints(folder: Path, higher_is_better: bool):
 
 
 def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | None) -> None:
-    """Starts to write a checkpoint. `memory`: what the loop remembers on the host, plain JSON; `score` tells the best."""
+    """Starts to write a checkpoint. `memory`: what the loop remembers, plain JSON; `score` tells the best."""
     tree = host_copy(run)
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree["params"])):
         raise UserError(
@@ -80,5 +80,5 @@ def checksum(tree) -> int:
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         leaf = np.ascontiguousarray(leaf)
         value = zlib.crc32(f"{jax.tree_util.keystr(path)}{leaf.shape}{leaf.dtype}".encode(), value)
-        value = zlib.crc32(leaf.reshape(-1).view(np.uint8), value)
+        value = zlib.crc32(leaf.reshape(-1).view(np.uint8).data, value)
     return value

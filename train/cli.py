@@ -1,14 +1,16 @@
-"""The command line: `purezoo train | eval | predict | list | show`. Flags are the fields of the experiment's dataclasses."""
+"""The command line: `purezoo train | eval | predict | list | show`. The fields of an experiment are its flags."""
 
 import dataclasses
 import datetime
 import errno
 import json
+import os
 import sys
+import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ..errors import Interrupted, UserError, nearest
 
@@ -33,7 +35,9 @@ Exit codes: 0 done, 2 something for you to mend, 130 stopped by Ctrl-C, 143 stop
 def run(args: Sequence[str]) -> int:
     """Runs a command and returns its exit code. What a user can mend is one line on standard error and code 2."""
     try:
-        return command(list(args))
+        code = command(list(args))
+        sys.stdout.flush()
+        return code
     except UserError as error:
         return complain(str(error))
     except Interrupted as stop:
@@ -45,8 +49,8 @@ def run(args: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe has gone, which is no error of ours
+    except BrokenPipeError:  # the reader of a pipe has gone, which is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
@@ -105,7 +109,7 @@ def train(args: list[str]) -> int:
     from .run import Options
     from .run import train as train_run
 
-    name = first_word(args, ("--out", "--resume"))
+    name = next(iter(words(args, TrainFlags)), None)
     if name is None:
         flags = parse(
             TrainFlags, args, "purezoo train", ["CONFIG"] if not any(a.startswith("--resume") for a in args) else []
@@ -163,9 +167,12 @@ class EvalFlags:
 def evaluate(args: list[str]) -> int:
     from .serve import evaluate_run
 
-    folder, flags = run_and_flags(EvalFlags, args, "purezoo eval", "RUN")
+    found, flags = words_and_flags(EvalFlags, args, "purezoo eval", ["RUN"])
+    if len(found) != 1:
+        raise UserError("evaluate which run? purezoo eval RUN, with the folder of a finished run")
     if flags.batch_size < 0:
         raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
+    folder = Path(found[0])
     result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust)
     if flags.json:
         print(json.dumps(result))
@@ -195,9 +202,12 @@ class PredictFlags:
 def predict(args: list[str]) -> int:
     from .serve import predict_files, print_predictions
 
-    folder, files, flags = run_files_and_flags(args)
+    found, flags = words_and_flags(PredictFlags, args, "purezoo predict", ["RUN", "FILE..."])
+    if len(found) < 2:
+        raise UserError("predict what? purezoo predict RUN FILE..., with images, a CSV or an NPZ")
     if flags.top < 1:
         raise UserError(f"--top is at least 1, not {flags.top}")
+    folder, *files = map(Path, found)
     print_predictions(predict_files(folder, files, flags.trust), flags.format, flags.top)
     return 0
 
@@ -220,23 +230,27 @@ def list_zoo(args: list[str]) -> int:
 
 @dataclass(frozen=True)
 class ShowFlags:
-    """A config's network layer by layer: output shape, parameters, multiply-adds and memory of each. Nothing is computed."""
+    """A config's network layer by layer: output shape, parameters, multiply-adds, memory. Nothing is computed."""
 
     input: tuple[int, ...] = field(default=())
     """shape of one example, 224 224 3; empty: that of the config's data"""
+    trust: bool = False
+    """run the config file that a run's folder brings along, where CONFIG is such a folder"""
 
 
 def show(args: list[str]) -> int:
     from . import config, data
     from .show import spec_of, table
 
-    name = first_word(args, ("--input",))
+    name = next(iter(words(args, ShowFlags)), None)
     if name is None:
         parse(ShowFlags, args, "purezoo show", ["CONFIG"])
         raise UserError("show what? Name a config: purezoo show lenet_mnist")
-    experiment, _ = config.load(Path(name)) if (Path(name) / "config.json").is_file() else config.load_config(name)
+    folder = Path(name)
+    is_run = (folder / "config.json").is_file()
+    experiment, _ = config.load(folder, "--trust" in args) if is_run else config.load_config(name)
     flags, experiment = parse_experiment(ShowFlags, experiment, args, name, "purezoo show")
-    known = data.peek(experiment.data) if not flags.input else (flags.input, 0)
+    known = data.peek(experiment.data, experiment.task.kind) if not flags.input else (flags.input, 0)
     if known is None:
         raise UserError(
             f"the shape of {experiment.data.source} is not known without reading it: give --input, as in 28 28 1"
@@ -259,28 +273,30 @@ def settings(model: Any) -> str:
     return ", ".join(f"{f.name}={getattr(model, f.name)!r}" for f in dataclasses.fields(model))
 
 
-def first_word(args: list[str], with_value: Sequence[str]) -> str | None:
-    """The first argument that is neither a flag nor the value of one of the flags `with_value`."""
-    skip = False
-    for arg in args:
-        if skip:
-            skip = False
-        elif arg in with_value:
-            skip = True
-        elif arg.startswith("-"):
-            return None  # a flag that only a config explains must come after it
-        else:
-            return arg
-    return None
+def words(args: Sequence[str], flags: type) -> list[str]:
+    """The arguments that are neither a flag nor the value of one, up to the first flag that is not a field of `flags`.
+
+    What follows such a flag, which only a config explains, may be its values.
+    """
+    takes_value = {f"--{f.name.replace('_', '-')}": f.type in (str, int) or typing.get_origin(f.type) is Literal
+                   for f in dataclasses.fields(flags) if f.default_factory is dataclasses.MISSING}  # fmt: skip
+    found, rest = [], iter(args)
+    for arg in rest:
+        if not arg.startswith("-"):
+            found.append(arg)
+        elif takes_value.get(arg):
+            next(rest, None)
+        elif arg.partition("=")[0] not in (*takes_value, "-h", "--help"):
+            break
+    return found
 
 
-def parse(flags: type, args: list[str], prog: str, words: Sequence[str] = ()) -> Any:
-    """The flags of a command. `words` names the positional arguments that its help shows."""
+def parse(flags: type, args: list[str], prog: str, shown: Sequence[str] = ()) -> Any:
+    """The flags of a command. `shown` names the positional arguments that its help shows."""
     import tyro
 
-    usage = f"{prog} {' '.join(words)} [FLAGS]" if words else f"{prog} [FLAGS]"
-    if words and any(a in ("-h", "--help") for a in args):
-        print(f"usage: {usage}\n")
+    if shown and any(a in ("-h", "--help") for a in args):
+        print(f"usage: {prog} {' '.join(shown)} [FLAGS]\n")
     return tyro.cli(flags, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,))
 
 
@@ -292,41 +308,23 @@ def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: 
 
     parts = [(f.name, type(getattr(experiment, f.name)), field(default=getattr(experiment, f.name)))
              for f in dataclasses.fields(experiment)]  # fmt: skip
-    own = [(f.name, f.type, f) for f in dataclasses.fields(flags)]
-    both = dataclasses.make_dataclass("Command", [*own, *parts], frozen=True)
+    own = ("own", Annotated[flags, tyro.conf.arg(name="")], field(default=flags()))
+    both = dataclasses.make_dataclass("Command", [own, *parts], frozen=True)
     both.__doc__ = flags.__doc__
     rest = list(args)
     rest.remove(name)
     parsed: Any = tyro.cli(
         both, prog=f"{prog} {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
     )
-    values = {f.name: getattr(parsed, f.name) for f in dataclasses.fields(both)}
-    changed = Experiment(**{name: values[name] for name, *_ in parts})
-    return flags(**{name: values[name] for name, *_ in own}), changed
+    return parsed.own, Experiment(**{name: getattr(parsed, name) for name, *_ in parts})
 
 
-def run_and_flags(flags: type, args: list[str], prog: str, word: str) -> tuple[Path, Any]:
-    """A command's one positional argument, a run's folder, and its flags."""
-    if not args or args[0].startswith("-"):
-        parse(flags, args, prog, [word])
-        raise UserError(f"which run? {prog} {word}, with the folder of a finished run")
-    return Path(args[0]), parse(flags, args[1:], prog)
-
-
-def run_files_and_flags(args: list[str]) -> tuple[Path, list[Path], PredictFlags]:
-    """RUN FILE... and the flags, which may stand before, between or after them."""
-    words: list[str] = []
-    flags: list[str] = []
-    rest = iter(args)
-    for arg in rest:
-        if arg in ("--format", "--top"):
-            flags += [arg, *([value] if (value := next(rest, None)) is not None else [])]
-        else:
-            (flags if arg.startswith("-") else words).append(arg)
-    parsed = parse(PredictFlags, flags, "purezoo predict", ["RUN", "FILE..."])
-    if len(words) < 2:
-        raise UserError("predict what? purezoo predict RUN FILE..., with images, a CSV or an NPZ")
-    return Path(words[0]), [Path(word) for word in words[1:]], parsed
+def words_and_flags(flags: type, args: list[str], prog: str, shown: Sequence[str]) -> tuple[list[str], Any]:
+    """A command's positional arguments, which may stand anywhere among its flags, and the flags."""
+    found, rest = words(args, flags), list(args)
+    for word in found:
+        rest.remove(word)
+    return found, parse(flags, rest, prog, shown)
 
 
 def free_folder(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""What an experiment is: frozen dataclasses that are the config file, the command line's flags and the run's config.json."""
+"""What an experiment is: frozen dataclasses, which are the config file, the flags and the run's config.json."""
 
 import contextlib
 import dataclasses
@@ -114,7 +114,8 @@ def load_config(name: str) -> tuple[Experiment, Path | None]:
 def import_file(path: Path) -> ModuleType:
     """Runs a Python file as a module; files beside it can be imported by it. Raises UserError where it fails."""
     spec = importlib.util.spec_from_file_location(USER_MODULE, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = sys.modules[USER_MODULE] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
@@ -156,7 +157,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """The inverse of `to_json`, with `kind` the dataclass or annotation expected. Raises UserError for what does not fit."""
+    """The inverse of `to_json`; `kind` is the dataclass or annotation expected. Raises UserError for what does not fit."""
     if isinstance(value, dict) and "type" in value:
         kind, value = _open_type(value["type"]), {k: v for k, v in value.items() if k != "type"}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):

@@ -13,7 +13,7 @@ Totals = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> (sum, count), float
 
 
 def totals(evaluate_batch: Callable, rows: np.ndarray, batch: int, seeds: int = 1) -> Totals:
-    """Sums of the metrics over all rows, in float64. `evaluate_batch(rows [batch], weight [batch])` gives float32 sums."""
+    """Sums of the metrics over all rows, in float64, of `evaluate_batch(rows [batch], weight [batch])`."""
     sums: Totals = {}
     waiting = [evaluate_batch(padded, weight) for padded, weight in masked_batches(rows, batch)]
     for metrics in jax.device_get(waiting):

@@ -152,7 +152,7 @@ class Order:
         self.known: dict[int, list[np.ndarray]] = {}
 
     def rows(self, step: int, block: int, n: int) -> np.ndarray:
-        """The rows of steps step, ..., step + n - 1, filled up with zeros: [block, B], or [block, seeds, B] for several."""
+        """The rows of n steps from `step` on, filled up with zeros: [block, B], or [block, seeds, B] for several."""
         out = np.zeros((block, len(self.seeds), self.batch), np.int32)
         for i in range(n):
             epoch, place = divmod(step + i, self.per_epoch)

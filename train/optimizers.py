@@ -20,9 +20,9 @@ class Schedule:
     """How the learning rate changes over the steps: any schedule of Optax, https://optax.readthedocs.io."""
 
     name: str = "constant"
-    """constant, cosine_decay, warmup_cosine_decay, linear, exponential_decay, ...: a schedule of Optax without '_schedule'"""
+    """a schedule of Optax, without '_schedule': constant, cosine_decay, warmup_cosine_decay, linear, ..."""
     args: dict[str, Number] = field(default_factory=dict)
-    """its own arguments, as NAME VALUE pairs; the learning rate and the number of steps are filled in where not given"""
+    """its own arguments, as NAME VALUE pairs; the learning rate and the steps are filled in where not given"""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Optimizer:
     clip: float = 0.0
     """scale a longer gradient down to this norm; 0: never"""
     weight_decay: float = 0.0
-    """shrink kernels (never biases and scales) by this share of the learning rate at each step; an optimiser without weight
-    decay of its own gets it added to the gradient, as is usual for sgd"""
+    """shrink kernels (never biases) by this share of the learning rate at each step; where the optimiser has no weight
+    decay of its own it is added to the gradient, as is usual for sgd"""
     l1: float = 0.0
     """add this times the sum of absolute kernel weights to the loss"""
     l2: float = 0.0
     """add half of this times the sum of squared kernel weights to the loss"""
     ema: float = 0.0
-    """evaluate and keep a moving average of the parameters, which holds this share of its old value at each step; 0: off"""
+    """evaluate and keep a moving average of the parameters, which keeps this share of its old value at each step"""
 
     def __post_init__(self):
         if not 0 <= self.learning_rate < float("inf"):
@@ -59,7 +59,7 @@ class Optimizer:
                 )
         if not 0 <= self.ema < 1:
             raise UserError(f"--optimizer.ema lies in [0, 1), not {self.ema}")
-        _check_arguments(optimizer_factory(self.name), self.args, f"--optimizer.args: {self.name}", {"learning_rate"})
+        _check_arguments(optimizer_factory(self.name), self.args, f"--optimizer.args: {self.name}", frozenset({"learning_rate"}))
         named = {name: value for name, value in self.schedule.args.items() if not name.isdigit()}
         _check_arguments(schedule_factory(self.schedule.name), named, f"the schedule {self.schedule.name}")
 
@@ -87,8 +87,8 @@ def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.G
 def build_schedule(schedule: Schedule, steps: int, learning_rate):
     """A function of the step, or the learning rate itself where it is constant.
 
-    Arguments that Optax requires and nobody gave get the values a run of `steps` steps suggests: the learning rate as the
-    peak, a twentieth of the steps to warm up, the whole run to decay to zero (exponentially: to a hundredth).
+    Arguments that Optax requires and nobody gave get the values a run of `steps` steps suggests: the learning rate as
+    the peak, a twentieth of the steps to warm up, the whole run to decay to zero (exponentially: to a hundredth).
     """
     factory = schedule_factory(schedule.name)
     known = inspect.signature(factory).parameters
@@ -156,7 +156,7 @@ def penalty(params, l1, l2):
     return sum((l1 * jnp.abs(leaf).sum() + 0.5 * l2 * jnp.square(leaf).sum() for leaf in leaves), jnp.float32(0))
 
 
-def _check_arguments(factory: Callable, args: Mapping[str, Number], who: str, taken: set[str] = frozenset()):
+def _check_arguments(factory: Callable, args: Mapping[str, Number], who: str, taken: frozenset[str] = frozenset()):
     known = [name for name in inspect.signature(factory).parameters if name not in taken]
     for name in args:
         if name not in known:

@@ -28,7 +28,7 @@ class Programs(NamedTuple):
     evaluate: Callable[[dict, np.ndarray], Totals]  # over the rows of a split
     keep_best: Callable[
         [RunState, np.ndarray], RunState
-    ]  # where better [seeds], the best weights become the present ones
+    ]  # where better [seeds], keep the present weights
     place: Callable[[Any], Any]  # host arrays to the devices
     block: int  # K, the most steps in one dispatch
     compile_s: float

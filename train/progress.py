@@ -1,4 +1,4 @@
-"""What a run says while it works: one live line on a terminal, plain lines elsewhere, nothing when asked to be quiet."""
+"""What a run says while it works: one live line on a terminal, plain lines elsewhere, nothing when quiet."""
 
 import sys
 import time

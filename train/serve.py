@@ -1,4 +1,4 @@
-"""What a finished run's folder is good for: evaluation and prediction. Only the folder is needed, and the data to evaluate."""
+"""What a finished run's folder is good for: evaluation and prediction."""
 
 import csv
 import dataclasses
@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..errors import UserError, nearest
@@ -16,7 +15,7 @@ from .config import Experiment
 from .data import Info, read_inputs
 from .evaluation import evaluate_split, predict_rows
 from .pictures import probabilities
-from .run import load_data, load_info, read_json, shapes
+from .run import load_data, load_info, shapes
 from .steps import Functions, functions
 
 

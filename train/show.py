@@ -77,7 +77,7 @@ def table(model: Model, spec, title: str) -> str:
     rule = "-" * len(lines[0])
     return "\n".join(
         [title, "", lines[0], rule, *lines[1:-1], rule, lines[-1], "",
-         f"For one example, forward. The parameters take {size_text(total * 4)}; training with Adam about {size_text(total * 16)}."]
+         f"For one example, forward. The parameters take {size_text(total * 4)}; with Adam {size_text(total * 16)}."]
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _outputs(equations, program) -> list:
 
 
 def _work(equation) -> int:
-    """Multiply-adds of an equation and of the programs inside it. Of branches, the least: they are forms of one layer."""
+    """Multiply-adds of an equation and the programs inside it. Of branches the least: they are forms of one layer."""
     name, params = equation.primitive.name, equation.params
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]

@@ -1,13 +1,13 @@
 """What a network is trained for: a loss, and the metrics that tell how well it does.
 
-A task is one pure function, `loss(apply, params, state, batch, *, key, train) -> (loss, (state, metrics))`. `batch` holds "x"
-[B, ...], "y" and "weight" [B], which is 1 for an example and 0 for the padding of a last, partial batch. `metrics` maps a
-name to a pair (sum, count), so that totals over batches of any size are exact.
+A task is one pure function, `loss(apply, params, state, batch, *, key, train) -> (loss, (state, metrics))`. `batch` holds
+"x" [B, ...], "y" and "weight" [B], which is 1 for an example and 0 for the padding of a last, partial batch. `metrics`
+maps a name to a pair (sum, count), so that totals over batches of any size are exact.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import optax
 
 from ..errors import UserError
 from .data import Info
+from .data.info import Kind
 
 Loss = Callable[..., tuple[jax.Array, tuple[dict, dict]]]
 Sums = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -24,7 +25,7 @@ Sums = Mapping[str, tuple[np.ndarray, np.ndarray]]
 class Task(Protocol):
     """What the loop needs of a task. `kind` tells the data how to read the targets."""
 
-    kind: str
+    kind: Kind
     headline: str
     higher_is_better: frozenset[str]
 
@@ -37,14 +38,14 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Tell classes apart: softmax cross-entropy of logits [B, C] and labels [B]. Metrics: loss, accuracy, top-k accuracy."""
+    """Tell classes apart: softmax cross-entropy of logits [B, C] and labels [B]."""
 
     label_smoothing: float = 0.0
     """share of each label spread evenly over all classes in training (Szegedy et al. 2015, arXiv:1512.00567)"""
     top_k: int = 5
     """also report how often the label is among the k likeliest classes (where there are more than k)"""
 
-    kind = "classification"
+    kind: ClassVar[Kind] = "classification"
     headline = "accuracy"
     higher_is_better = frozenset({"accuracy", "top_k_accuracy"})
 
@@ -92,9 +93,9 @@ class Regression:
     """
 
     huber: float = 0.0
-    """where above 0, errors beyond this many standard deviations count linearly (Huber 1964, doi:10.1214/aoms/1177703732)"""
+    """above 0, larger errors count linearly, in standard deviations (Huber 1964, doi:10.1214/aoms/1177703732)"""
 
-    kind = "regression"
+    kind: ClassVar[Kind] = "regression"
     headline = "r2"
     higher_is_better = frozenset({"r2"})
 

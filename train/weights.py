@@ -19,7 +19,7 @@ def save(path: Path, weights: dict) -> None:
 
 
 def load(path: Path, like: dict) -> dict:
-    """The weights of a file, as NumPy arrays in the structure of `like`. Raises UserError where names or shapes differ."""
+    """The weights of a file, NumPy arrays in the structure of `like`. Raises UserError where names or shapes differ."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -24,10 +24,10 @@ def conv(
     bias: bool = True,
     kernel_init=lecun_normal,
 ) -> Model:
-    """Cross-correlation with a learned kernel: [B, H, W, C] -> [B, H', W', features], or [B, T, C] -> [B, T', features].
+    """Cross-correlation with a learned kernel: [B, H, W, C] -> [B, H', W', features], [B, T, C] -> [B, T', features].
 
-    params: kernel [kh, kw, C / groups, features], bias [features]. `padding` is "SAME", "VALID", a number for every side,
-    a number an axis, or (low, high) an axis. Dumoulin and Visin 2016, arXiv:1603.07285.
+    params: kernel [kh, kw, C / groups, features], bias [features]. `padding` is "SAME", "VALID", a number for every
+    side, a number an axis, or (low, high) an axis. Dumoulin and Visin 2016, arXiv:1603.07285.
     Raises ValueError when the groups do not divide the channels or the kernel is larger than the padded input.
     """
     if features < 1 or groups < 1 or features % groups:
@@ -63,7 +63,7 @@ def conv_transpose(
     bias: bool = True,
     kernel_init=lecun_normal,
 ) -> Model:
-    """The gradient of `conv` with respect to its input, used as a layer that enlarges: [B, H, W, C] -> [B, H', W', features].
+    """The gradient of `conv` by its input, as a layer that enlarges: [B, H, W, C] -> [B, H', W', features].
 
     H' = (H - 1) stride - low - high + kh, where (low, high) is the padding; "SAME" gives H' = H stride and "VALID" pads
     nothing. params: kernel [kh, kw, C, features], bias [features]. Zeiler et al. 2010, doi:10.1109/CVPR.2010.5539957.
@@ -111,7 +111,7 @@ def pads(padding: Padding, shape, window, strides) -> list[tuple[int, int]]:
     sides = [padding] * len(shape) if isinstance(padding, int) else list(padding)
     if len(sides) != len(shape):
         raise ValueError(f"padding {padding} does not fit {len(shape)} spatial axes")
-    return [(side, side) if isinstance(side, int) else tuple(side) for side in sides]
+    return [(side, side) if isinstance(side, int) else (side[0], side[1]) for side in sides]
 
 
 def _spatial_dims(shape) -> int:

@@ -1,4 +1,4 @@
-"""Batch, layer and group normalisation. Statistics are float32 whatever the input is; the output has the input's dtype."""
+"""Batch, layer and group normalisation. Statistics are float32; the output has the dtype of the input."""
 
 import jax
 import jax.numpy as jnp

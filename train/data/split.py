@@ -27,7 +27,7 @@ def make_splits(sizes: dict[str, int], labels: np.ndarray | None, test: float, v
         if name in splits or fraction == 0:
             continue
         rows = splits["train"]
-        size = math.ceil(round(fraction * len(rows), 9))  # rounded first: 0.1 * 30 is 3.0000000000000004
+        size = math.ceil(round(fraction * len(rows), 9))  # rounded first: 0.07 * 100 is 7.000000000000001
         held = _draw(size, None if labels is None else labels[rows], len(rows), np.random.default_rng([seed, stream]))
         splits[name], splits["train"] = rows[held], rows[~held]
     if empty := [name for name, rows in splits.items() if len(rows) == 0]:

@@ -138,8 +138,8 @@ def _examples(prepared: Prepared) -> Iterator[dict[str, Any]]:
             source = builder.as_data_source(split=split)
             for start in range(0, size, 256):
                 yield from source.__getitems__(list(range(start, min(start + 256, size))))
-    except (OSError, ValueError, RuntimeError, IndexError, KeyError) as error:  # of ArrayRecord, protobuf and Pillow
-        raise UserError(f"The prepared data set {prepared.folder} is damaged: {error}") from error
+    except Exception as error:  # ArrayRecord, protobuf, Pillow and TFDS have no error in common
+        raise UserError(f"The prepared data set {prepared.folder} cannot be read: {error}") from error
     finally:
         absl.setLevel(level)
 
@@ -159,10 +159,18 @@ def _raw(prepared: Prepared, name: str, x: np.ndarray, y: np.ndarray) -> Raw:
     if "classLabel" not in target:
         check_finite(y, f"'{y_key}' of {name}")
         return Raw(x, y, prepared.sizes, features=features, targets=(y_key,), pixel_max=pixel_max)
-    names = prepared.folder / f"{y_key}.labels.txt"
-    count = int(target["classLabel"]["numClasses"])
-    classes = names.read_text().split("\n")[:count] if names.is_file() else [str(i) for i in range(count)]
-    return Raw(x, y, prepared.sizes, tuple(classes), features, pixel_max=pixel_max)
+    classes = _class_names(prepared.folder / f"{y_key}.labels.txt", int(target["classLabel"]["numClasses"]))
+    return Raw(x, y, prepared.sizes, classes, features, pixel_max=pixel_max)
+
+
+def _class_names(path: Path, count: int) -> tuple[str, ...]:
+    """The lines of a file of names; numbers where there is no such file."""
+    if not path.is_file():
+        return tuple(str(i) for i in range(count))
+    names = tuple(path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n"))
+    if len(names) != count:
+        raise UserError(f"The file {path} has {len(names)} names for {count} classes.")
+    return names
 
 
 def _row(value: Any, columns: list[str], name: str) -> np.ndarray:

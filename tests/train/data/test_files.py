@@ -25,9 +25,6 @@ def npz_file(tmp_path, name="data.npz", **arrays):
     return str(tmp_path / name)
 
 
-# ---- good files
-
-
 @pytest.mark.parametrize(
     "text",
     [CSV, CSV + "\n\n", CSV.replace("\n", "\r\n"), "\ufeff" + CSV, CSV.replace(",", ";"), CSV.replace(",", "\t"),
@@ -122,8 +119,6 @@ def test_idx_files_in_their_usual_spellings(tmp_path, source, zipped, rename):
     assert dataset.info.counts == {"train": 18, "validation": 2, "test": 6}
     assert peek(data) == (((5, 4, 1), 3) if source == "idx" else ((28, 28, 1), 10))
 
-
-# ---- bad files
 
 BAD_CSV = {
     "no target": (CSV, "", "classification", "--data.target: length, width, ripe"),
