@@ -22,6 +22,8 @@ def from_linen(module) -> Model:
     has an argument named train, training or deterministic, it is told whether this is training; a module that needs
     random numbers there gets them from `key` under the name "dropout".
     """
+    from flax.core import meta
+
     flag = next((f for f in TRAIN_FLAGS if f in inspect.signature(module.__call__).parameters), None)
 
     def told(train: bool) -> dict:
@@ -29,7 +31,7 @@ def from_linen(module) -> Model:
 
     def init(key, spec):
         x = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), spec)
-        variables = dict(module.init({"params": key}, x, **told(False)))
+        variables = dict(meta.unbox(module.init({"params": key}, x, **told(False))))
         return variables.pop("params", {}), variables
 
     def apply(params, state, x, *, key=None, train=False):
@@ -52,7 +54,7 @@ def from_nnx(make: Callable) -> Model:
     from flax import nnx
 
     def split(module):
-        _, params, rngs, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
+        _, params, rngs, _, rest = nnx.split(module, nnx.Param, nnx.RngState, nnx.Intermediate, ...)
         return _str_keys(nnx.to_pure_dict(params)), _str_keys(nnx.to_pure_dict(rest)), rngs
 
     abstract = nnx.eval_shape(lambda: make(nnx.Rngs(0)))

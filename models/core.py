@@ -80,7 +80,9 @@ def chain(*layers: Model | Callable) -> Model:
                 p, s = model.init(jax.random.fold_in(key, i), spec)
                 spec = output_spec(model, p, s, spec)
             except (TypeError, ValueError) as error:
-                raise type(error)(f"{name}, given {spec.shape}: {error}") from error
+                kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's own kinds take no message
+                shapes = jax.tree.map(lambda leaf: leaf.shape, spec)
+                raise kind(f"{name}, given {shapes}: {error}") from error
             params |= {name: p} if p else {}
             state |= {name: s} if s else {}
         return params, state
@@ -141,11 +143,11 @@ def layer_names(models: list[Model]) -> list[str]:
     names: list[str] = []
     count: dict[str, int] = {}
     for model in models:
-        made_by = model.init.__qualname__.removesuffix(".<locals>.init")
+        made_by = getattr(model.init, "__qualname__", "layer").removesuffix(".<locals>.init")
         if made_by.startswith("named."):
             names.append(made_by.removeprefix("named."))
             continue
-        kind = made_by.split(".")[-1]
+        kind = made_by.split(".")[-1].strip("<>")
         count[kind] = count.get(kind, 0) + 1
         names.append(f"{kind}{count[kind]}")
     twice = {name for name in names if names.count(name) > 1}

@@ -40,7 +40,7 @@ def main() -> int:
             path.write_text(text)
     stale = [name for name in config.config_names() if is_stale(name)]
     for name in stale:
-        print(f"configs/{name}.py is not the config that configs/results/{name}.json was measured with", file=sys.stderr)
+        print(f"configs/{name}.py has changed since configs/results/{name}.json was measured", file=sys.stderr)
     if args.check and wrong:
         print(f"{', '.join(map(str, wrong))} differ from configs/results: run scripts/results.py", file=sys.stderr)
     return 1 if stale or (args.check and wrong) else 0
@@ -85,7 +85,7 @@ def sentence(record: dict[str, Any]) -> str:
     how = "" if "seeds" not in summary else " in one program" if summary["together"] else " one after another"
     return (
         f"Measured on the test split: {result_text(record)}, {summary['parameters']:,} parameters,\n"
-        f"{clock(summary['time']['total_s'])} in all{how}, on {summary['device']} with jax {summary['versions']['jax']}."
+        f"{clock(summary['time']['total_s'])} in all{how}, {summary['device']}, jax {summary['versions']['jax']}."
     )
 
 

@@ -33,12 +33,14 @@ def open_checkpoints(folder: Path, higher_is_better: bool):
 def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | None) -> None:
     """Starts to write a checkpoint. `memory`: what the loop remembers, plain JSON; `score` tells the best."""
     tree = host_copy(run)
+    step = int(np.ravel(tree["step"])[0])
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree["params"])):
         raise UserError(
-            "the parameters are no longer finite: lower --optimizer.learning-rate or set --optimizer.clip 1"
+            f"the parameters are not finite after step {step}. "
+            "Lower --optimizer.learning-rate or set --optimizer.clip 1"
         )
     checkpointer.save_async(
-        int(np.ravel(tree["step"])[0]),
+        step,
         tree,
         metrics=None if score is None else {"score": score},
         custom_metadata={"memory": memory, "checksum": checksum(tree)},

@@ -56,7 +56,9 @@ def run(args: Sequence[str]) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
             raise
         return complain(f"cannot write {error.filename or 'a file'}: {error.strerror}. What was saved before is whole.")
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
+            raise
         return complain("out of memory: choose a smaller --train.batch-size or network")
 
 
@@ -140,11 +142,11 @@ def report(folder: Path, summary: dict, experiment) -> int:
     times = summary["time"]
     print(f"test: {'  '.join(values)}{seeds}")
     print(
-        f"{summary['parameters']:,} parameters, {summary['steps']:,} steps, {summary['examples_per_s']:,.0f} examples/s; "
-        f"compiling {times['compile_s']:.1f} s, run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
+        f"{summary['parameters']:,} parameters, {summary['steps']:,} steps, "
+        f"{summary['examples_per_s']:,.0f} examples/s; compiling {times['compile_s']:.1f} s, run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
     )
     print(f"folder: {folder}")
-    print(f"next: purezoo eval {folder} --split validation    purezoo predict {folder} FILE    purezoo list")
+    print(f"next: purezoo predict {folder} FILE    purezoo eval {folder}    purezoo list")
     return 0
 
 

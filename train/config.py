@@ -11,7 +11,7 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from ..errors import UserError, nearest
 from ..models.core import Model
@@ -26,6 +26,8 @@ USER_MODULE = "purezoo_user_experiment"  # what a config file given by its path 
 
 class Network(Protocol):
     """A frozen dataclass of hyper-parameters whose `build()` returns the pure functions."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def build(self) -> Model: ...
 
@@ -74,7 +76,7 @@ class Train:
             raise UserError(f"--train.epochs is a positive number, not {self.epochs}")
         if self.batch_size % self.accumulate:
             raise UserError(
-                f"--train.accumulate {self.accumulate} must divide --train.batch-size {self.batch_size} into equal parts"
+                f"--train.accumulate {self.accumulate} must divide --train.batch-size {self.batch_size}"
             )
 
 
@@ -114,8 +116,8 @@ def load_config(name: str) -> tuple[Experiment, Path | None]:
 def import_file(path: Path) -> ModuleType:
     """Runs a Python file as a module; files beside it can be imported by it. Raises UserError where it fails."""
     spec = importlib.util.spec_from_file_location(USER_MODULE, path)
-    assert spec is not None
-    assert spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} is no config: a config is a Python file, NAME.py")
     module = sys.modules[USER_MODULE] = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))
     try:
@@ -157,7 +159,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """The inverse of `to_json`; `kind` is the dataclass or annotation expected. Raises UserError for what does not fit."""
+    """The inverse of `to_json`; `kind` is the class or annotation expected. Raises UserError for what does not fit."""
     if isinstance(value, dict) and "type" in value:
         kind, value = _open_type(value["type"]), {k: v for k, v in value.items() if k != "type"}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
@@ -239,15 +241,21 @@ def trusted() -> set[str]:
 
 
 def _open_type(name: str) -> type:
-    """The dataclass that a config.json names. Only networks and tasks qualify, so that no other code can be called."""
-    module_name, _, class_name = name.partition(":")
+    """The class that a config.json names: a network or a task of the zoo, or one that the run's config file imported.
+
+    Nothing else is imported or called, since a run's folder may come from anywhere.
+    """
+    module_name, _, class_name = str(name).partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        if module_name.split(".")[0] == __name__.split(".")[0]:
+            importlib.import_module(module_name)
+        found: Any = sys.modules[module_name]
         for part in class_name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"the run names {name}, which cannot be imported: {error}") from error
-    if not dataclasses.is_dataclass(found) or not (hasattr(found, "build") or hasattr(found, "loss")):
+    except (ImportError, KeyError, AttributeError) as error:
+        raise UserError(f"the run names {name}, which neither the zoo nor its own config file has") from error
+    is_class = isinstance(found, type) and dataclasses.is_dataclass(found)
+    if not is_class or not (hasattr(found, "build") or hasattr(found, "loss")):
         raise UserError(f"the run names {name}, which is neither a network nor a task")
     return typing.cast(type, found)
 

@@ -231,7 +231,7 @@ def _stop_if_not_finite(failed, seeds: list[int], checkpointer) -> None:
     step, seed = min(bad)
     kept = checkpointer.latest
     raise UserError(
-        f"the loss of seed {seed} is not finite at step {step}. Lower --optimizer.learning-rate or set --optimizer.clip 1"
+        f"the loss of seed {seed} is not finite at step {step}. Lower --optimizer.learning-rate or try --optimizer.clip"
         + (f". The checkpoint of step {kept.step} is kept." if kept else ".")
     )
 

@@ -8,11 +8,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from ..errors import UserError, nearest
 
 Number = int | float | bool | str
 DECAY_MASKS = ("mask", "weight_decay_mask")
+REFUSED = {  # optimisers of Optax that need more than the gradient of a batch
+    "dpsgd": "it needs the gradient of each example",
+    "sophia": "it needs an estimate of the Hessian",
+    "polyak_sgd": "it takes no learning rate",
+    "schedule_free": "it evaluates other parameters than it trains",
+    "schedule_free_adamw": "it evaluates other parameters than it trains",
+    "schedule_free_sgd": "it evaluates other parameters than it trains",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Optimizer:
                 )
         if not 0 <= self.ema < 1:
             raise UserError(f"--optimizer.ema lies in [0, 1), not {self.ema}")
-        _check_arguments(optimizer_factory(self.name), self.args, f"--optimizer.args: {self.name}", frozenset({"learning_rate"}))
+        factory, who = optimizer_factory(self.name), f"--optimizer.args: {self.name}"
+        _check_arguments(factory, self.args, who, frozenset({"learning_rate"}))
         named = {name: value for name, value in self.schedule.args.items() if not name.isdigit()}
         _check_arguments(schedule_factory(self.schedule.name), named, f"the schedule {self.schedule.name}")
 
@@ -70,7 +80,8 @@ def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.G
     Raises UserError for arguments that Optax refuses.
     """
     factory = optimizer_factory(optimizer.name)
-    known, args = inspect.signature(factory).parameters, dict(optimizer.args)
+    known = inspect.signature(factory).parameters
+    args: dict[str, Any] = dict(optimizer.args)
     before = [optax.clip_by_global_norm(optimizer.clip)] if optimizer.clip else []
     if "weight_decay" in known:
         args |= {"weight_decay": hyper["weight_decay"]} if "weight_decay" not in args else {}
@@ -78,14 +89,22 @@ def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.G
     elif optimizer.weight_decay:
         before.append(optax.add_decayed_weights(hyper["weight_decay"], mask=kernels))
     try:
-        rate = build_schedule(optimizer.schedule, steps, hyper["learning_rate"])
+        rate = learning_rate(optimizer, steps, hyper["learning_rate"])
         return optax.with_extra_args_support(optax.chain(*before, factory(learning_rate=rate, **args)))
     except (TypeError, ValueError, AttributeError) as error:
         raise UserError(f"optimizer '{optimizer.name}' with schedule '{optimizer.schedule.name}': {error}") from error
 
 
-def build_schedule(schedule: Schedule, steps: int, learning_rate):
-    """A function of the step, or the learning rate itself where it is constant.
+def learning_rate(optimizer: Optimizer, steps: int, highest):
+    """The learning rate as a function of the step, or a number where it is constant. `highest`, which may be traced,
+    takes the place of the optimiser's own learning rate: the whole schedule is scaled."""
+    own = optimizer.learning_rate or 1.0
+    schedule = build_schedule(optimizer.schedule, steps, own)  # Optax compares its numbers, so they cannot be traced
+    return (lambda step: schedule(step) * (highest / own)) if callable(schedule) else schedule * (highest / own)
+
+
+def build_schedule(schedule: Schedule, steps: int, learning_rate: float):
+    """A schedule of Optax, a function of the step; the learning rate itself where it is constant.
 
     Arguments that Optax requires and nobody gave get the values a run of `steps` steps suggests: the learning rate as
     the peak, a twentieth of the steps to warm up, the whole run to decay to zero (exponentially: to a hundredth).
@@ -100,13 +119,14 @@ def build_schedule(schedule: Schedule, steps: int, learning_rate):
             "boundaries_and_scales": {int(k): v for k, v in args.items() if k.isdigit()}
         }
     if "cosine_kwargs" in known:
-        cycle = {"init_value": 0.0, "peak_value": learning_rate, "warmup_steps": steps // 80, "decay_steps": steps // 4}
+        quarter = max(1, steps // 4)
+        cycle = {"init_value": 0.0, "peak_value": learning_rate, "warmup_steps": quarter // 20, "decay_steps": quarter}
         return factory([cycle] * 4)
     suggested = {
         "init_value": 0.0 if "peak_value" in known else learning_rate,
         "peak_value": learning_rate,
         "end_value": 0.0,
-        "warmup_steps": max(1, steps // 20),
+        "warmup_steps": min(max(1, steps // 20), steps - 1),
         "decay_steps": steps,
         "transition_steps": steps,
         "decay_rate": 0.01,
@@ -119,20 +139,22 @@ def build_schedule(schedule: Schedule, steps: int, learning_rate):
 
 def optimizer_factory(name: str) -> Callable:
     """The function of optax, or else optax.contrib, of that name that takes a learning rate. Raises UserError."""
-    for module in (optax, getattr(optax, "contrib", None)):
-        found = getattr(module, name, None) if name.isidentifier() else None
-        if inspect.isfunction(found) and "learning_rate" in inspect.signature(found).parameters:
-            return found
-    raise UserError(f"Optax has no optimizer '{name}'.{nearest(name, optimizer_names())}")
+    if name in REFUSED:
+        raise UserError(f"optimizer '{name}' cannot train here: {REFUSED[name]}")
+    known = optimizer_factories()
+    if name not in known:
+        raise UserError(f"Optax has no optimizer '{name}'.{nearest(name, known)}")
+    return known[name]
 
 
-def optimizer_names() -> list[str]:
-    """The optimisers of Optax by their names."""
-    return [
-        n
-        for n, f in vars(optax).items()
-        if inspect.isfunction(f) and "learning_rate" in inspect.signature(f).parameters
-    ]
+def optimizer_factories() -> dict[str, Callable]:
+    """The functions of optax and optax.contrib that make an optimiser from a learning rate, by name."""
+    public = {n: f for n, f in (vars(optax.contrib) | vars(optax)).items() if not n.startswith(("_", "scale_by_"))}
+    return {
+        name: function
+        for name, function in public.items()
+        if inspect.isfunction(function) and "learning_rate" in inspect.signature(function).parameters
+    }
 
 
 def schedule_factory(name: str) -> Callable:

@@ -20,15 +20,13 @@ BLOCK = 512  # the most steps in one dispatch
 
 
 class Programs(NamedTuple):
-    """Compiled functions. Arrays of a population of several seeds have a leading axis of seeds, those of one have none."""
+    """Compiled functions. Arrays of a population have a leading axis of seeds, those of a single run have none."""
 
     hyper: Callable[[list[int]], Hyper]  # the step's numbers for seeds, on the devices
     init: Callable[[Hyper], RunState]
     advance: Callable[..., RunState]  # (run, hyper, rows [K, (seeds,) B], n) takes n <= K steps; donates run
     evaluate: Callable[[dict, np.ndarray], Totals]  # over the rows of a split
-    keep_best: Callable[
-        [RunState, np.ndarray], RunState
-    ]  # where better [seeds], keep the present weights
+    keep_best: Callable[[RunState, np.ndarray], RunState]  # where better [seeds], keep the present weights
     place: Callable[[Any], Any]  # host arrays to the devices
     block: int  # K, the most steps in one dispatch
     compile_s: float
@@ -84,9 +82,15 @@ def compile_programs(
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), example)
     rows = np.zeros((block, seeds, train.batch_size) if several else (block, train.batch_size), np.int32)
     flags = (np.zeros(eval_batch, np.int32), np.zeros(eval_batch, np.float32))
+    step = jax.jit(advance, donate_argnums=0, out_shardings=everywhere)
+    try:
+        lowered_step = step.lower(example, hyper, x, y, rows, np.int32(0))
+    except (TypeError, ValueError, NotImplementedError) as error:  # an argument that the optimiser cannot work with
+        reason = str(error).splitlines()[0]
+        raise UserError(f"this network cannot be trained with '{experiment.optimizer.name}': {reason}") from error
     jit = [
         jax.jit(each_seed(functions.init), out_shardings=everywhere).lower(hyper),
-        jax.jit(advance, donate_argnums=0, out_shardings=everywhere).lower(example, hyper, x, y, rows, np.int32(0)),
+        lowered_step,
         jax.jit(evaluate, out_shardings=everywhere).lower(present(example), x, y, *flags),
     ]
     if example.best:

@@ -52,15 +52,15 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
         dataset = load_data(experiment, folder if options.resume else None)
         compiled = functions(experiment, dataset.info, total_steps(experiment, dataset))
         check(experiment, dataset, compiled, folder)
-        start_folder(folder, experiment, dataset, source)
+        mesh = make_mesh(experiment.train.devices, experiment.train.batch_size // experiment.train.accumulate)
         first = experiment.train.seed
         seeds = list(range(first, first + experiment.train.seeds))
         together = len(seeds) > 1 and in_one_program(experiment, dataset)
         note = Progress(0, options.quiet).note
         note(opening(experiment, dataset, seeds, together))
-        mesh = make_mesh(experiment.train.devices, experiment.train.batch_size // experiment.train.accumulate)
         programs = compile_programs(experiment, compiled, dataset, len(seeds) if together else 1, mesh)
         note(f"compiled in {programs.compile_s:.1f} s")
+        start_folder(folder, experiment, dataset, source)
         job = Job(experiment, dataset, compiled, programs, source, options)
         if together:
             summaries = train_together(job, seeds, folder)
@@ -69,6 +69,7 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
         else:
             summaries = [train_one(job, seeds[0], folder)]
         summary = summaries[0] if len(seeds) == 1 else combined(summaries, together)
+        summary["time"]["total_s"] = time.perf_counter() - STARTED
         write_json(folder / "summary.json", summary)
         return summary
 
@@ -97,7 +98,7 @@ def train_one(job: Job, seed: int, folder: Path) -> dict:
 
 
 def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
-    """One of several seeds, in a folder of its own; one that has finished before the run was resumed is not repeated."""
+    """One of several seeds, in a folder of its own. One that finished before the run was resumed is not repeated."""
     home = folder / f"seed-{seed}"
     if job.options.resume and (home / "summary.json").is_file():
         return read_json(home / "summary.json")
@@ -140,10 +141,6 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
     examples = steps * one.train.batch_size * together
     final = jax.device_get(final)
     weights.save(folder / "model.safetensors", final)
-    if job.options.pictures:
-        from . import pictures
-
-        pictures.draw(folder, one, job.dataset, job.functions, final, sums, lines)
     summary = {
         "metrics": {"train": lines[-1]["train"] if lines else {}, **metrics},
         "parameters": count(final["params"]),
@@ -161,6 +158,10 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
         "versions": versions(),
     }
     write_json(folder / "summary.json", summary)
+    if job.options.pictures:  # last, for the results are safe by now
+        from . import pictures
+
+        pictures.draw(folder, one, job.dataset, job.functions, final, sums, lines)
     return summary
 
 
@@ -188,7 +189,6 @@ def combined(summaries: list[dict], together: bool) -> dict:
         "time": {
             "compile_s": times[0]["compile_s"],
             "run_s": times[0]["run_s"] if together else sum(t["run_s"] for t in times),
-            "total_s": time.perf_counter() - STARTED,
         },
     }
 
@@ -290,7 +290,8 @@ def opening(experiment: Experiment, dataset: Dataset, seeds: list[int], together
     counts = ", ".join(f"{n:,} {name}" for name, n in dataset.info.counts.items())
     lines = [
         f"{type(experiment.model).__name__} on {experiment.data.source} ({counts}), {device_name()}",
-        f"{total_steps(experiment, dataset):,} steps of {experiment.train.batch_size} examples, {experiment.train.epochs:g} epochs",
+        f"{total_steps(experiment, dataset):,} steps of {experiment.train.batch_size} examples, "
+        f"{experiment.train.epochs:g} epochs",
     ]
     if len(seeds) > 1:
         how = "in one program" if together else "one after another, which is faster here"
@@ -325,7 +326,7 @@ def locked(folder: Path, resume: bool) -> Iterator[None]:
         raise UserError(
             f"{folder} already holds a run: `purezoo train --resume {folder}` goes on with it, or choose another --out"
         )
-    if not resume and folder.is_dir() and any(folder.iterdir()):
+    if not resume and folder.is_dir() and any(path.name != ".lock" for path in folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -337,7 +338,13 @@ def locked(folder: Path, resume: bool) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise UserError(f"another process trains in {folder}") from None
-        yield
+        try:
+            yield
+        finally:
+            if not (folder / "config.json").exists():  # refused before any work: leave nothing behind
+                (folder / ".lock").unlink()
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
 
 def device_name() -> str:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..errors import UserError
 from . import optimizers
 from .config import Experiment
 from .data import Info
@@ -36,8 +37,15 @@ class Functions(NamedTuple):
 
 
 def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
-    """The experiment as pure functions. `steps` is the length of the run, which schedules need."""
-    model, train, optimizer = experiment.model.build(), experiment.train, experiment.optimizer
+    """The experiment as pure functions. `steps` is the length of the run, which schedules need.
+
+    Raises UserError for a network whose hyper-parameters do not build one.
+    """
+    try:
+        model = experiment.model.build()
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{type(experiment.model).__name__}: {error}") from error
+    train, optimizer = experiment.train, experiment.optimizer
     task_loss = experiment.task.loss(info)
     prepare, prepare_target = preparation(info)
     spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *info.shape), jnp.float32)

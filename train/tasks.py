@@ -1,8 +1,8 @@
 """What a network is trained for: a loss, and the metrics that tell how well it does.
 
-A task is one pure function, `loss(apply, params, state, batch, *, key, train) -> (loss, (state, metrics))`. `batch` holds
-"x" [B, ...], "y" and "weight" [B], which is 1 for an example and 0 for the padding of a last, partial batch. `metrics`
-maps a name to a pair (sum, count), so that totals over batches of any size are exact.
+A task is one pure function, `loss(apply, params, state, batch, *, key, train) -> (loss, (state, metrics))`. `batch`
+holds "x" [B, ...], "y" and "weight" [B], which is 1 for an example and 0 for the padding of a last, partial batch.
+`metrics` maps a name to a pair (sum, count), so that totals over batches of any size are exact.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,9 +25,9 @@ Sums = Mapping[str, tuple[np.ndarray, np.ndarray]]
 class Task(Protocol):
     """What the loop needs of a task. `kind` tells the data how to read the targets."""
 
-    kind: Kind
-    headline: str
-    higher_is_better: frozenset[str]
+    kind: ClassVar[Kind]
+    headline: ClassVar[str]
+    higher_is_better: ClassVar[frozenset[str]]
 
     def outputs(self, info: Info) -> int: ...
 
@@ -46,8 +46,8 @@ class Classification:
     """also report how often the label is among the k likeliest classes (where there are more than k)"""
 
     kind: ClassVar[Kind] = "classification"
-    headline = "accuracy"
-    higher_is_better = frozenset({"accuracy", "top_k_accuracy"})
+    headline: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy", "top_k_accuracy"})
 
     def __post_init__(self):
         if not 0 <= self.label_smoothing < 1:
@@ -96,8 +96,8 @@ class Regression:
     """above 0, larger errors count linearly, in standard deviations (Huber 1964, doi:10.1214/aoms/1177703732)"""
 
     kind: ClassVar[Kind] = "regression"
-    headline = "r2"
-    higher_is_better = frozenset({"r2"})
+    headline: ClassVar[str] = "r2"
+    higher_is_better: ClassVar[frozenset[str]] = frozenset({"r2"})
 
     def __post_init__(self):
         if not 0 <= self.huber < float("inf"):

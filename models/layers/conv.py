@@ -1,6 +1,7 @@
 """Convolution and transposed convolution over one or two spatial axes, channels last."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,10 +109,11 @@ def pads(padding: Padding, shape, window, strides) -> list[tuple[int, int]]:
         if padding not in ("SAME", "VALID"):
             raise ValueError(f"padding is 'SAME', 'VALID' or numbers, not '{padding}'")
         return jax.lax.padtype_to_pads(shape, window, strides, padding)
-    sides = [padding] * len(shape) if isinstance(padding, int) else list(padding)
-    if len(sides) != len(shape):
+    sides: list[Any] = [padding] * len(shape) if isinstance(padding, int) else list(padding)
+    pairs = [(side, side) if isinstance(side, int) else tuple(side) for side in sides]
+    if len(pairs) != len(shape) or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding {padding} does not fit {len(shape)} spatial axes")
-    return [(side, side) if isinstance(side, int) else (side[0], side[1]) for side in sides]
+    return pairs
 
 
 def _spatial_dims(shape) -> int:
@@ -121,7 +123,8 @@ def _spatial_dims(shape) -> int:
 
 
 def _as_2d(form, x, kernel, strides, dilations, sides):
-    """One spatial axis is two, the first of length 1."""
+    """One spatial axis is two, the first of length 1. Integer images take the kernel's dtype."""
+    x = x.astype(jnp.promote_types(x.dtype, kernel.dtype))
     if x.ndim == 4:
         return form(x, kernel, strides, dilations, sides)
     y = form(x[:, None], kernel[None], (1, *strides), (1, *dilations), [(0, 0), *sides])

@@ -10,7 +10,7 @@ convolutions, since their gradients are written by hand.
 """
 
 import math
-from functools import partial
+from functools import partial, reduce
 from typing import NamedTuple
 
 import jax
@@ -175,6 +175,9 @@ def _kernel_gradient_xla(g: _Geometry, x: Array, y: Array) -> Array:
 
 
 def _forward_cpu(g: _Geometry, x: Array, kernel: Array) -> Array:
+    if _is_narrow(g, x.shape[-1], kernel.shape[-1]):
+        rows, row_kernel = _as_rows(g, x), _row_kernel(g, kernel)
+        return _forward_cpu(_row_geometry(g), rows, row_kernel).reshape(x.shape[0], *g.out, -1)
     taps, (kh, kw, c, o) = _taps(g, x), kernel.shape
     if c == 1 and g.groups == x.shape[-1] == o:  # depthwise
         return sum(tap * weight for tap, weight in zip(taps, kernel.reshape(kh * kw, o), strict=True))
@@ -182,25 +185,73 @@ def _forward_cpu(g: _Geometry, x: Array, kernel: Array) -> Array:
         patches = jnp.stack(taps, 3).reshape(*taps[0].shape[:3], kh * kw, g.groups, c)
         y = jnp.einsum("bhwkgc,kcgo->bhwgo", patches, kernel.reshape(kh * kw, c, g.groups, -1))
         return y.reshape(*taps[0].shape[:3], o)
-    return jnp.tensordot(jnp.concatenate(taps, -1), kernel.reshape(-1, o), 1)
+    return jnp.tensordot(_patches(g, x), kernel.reshape(-1, o), 1)
 
 
 def _kernel_gradient_cpu(g: _Geometry, x: Array, y: Array) -> Array:
+    if _is_narrow(g, x.shape[-1], y.shape[-1]):
+        rows = y.reshape(*y.shape[:2], 1, -1)
+        return _kernel_of_rows(g, _kernel_gradient_cpu(_row_geometry(g), _as_rows(g, x), rows), x.shape[-1])
     taps, c, o = _taps(g, x), x.shape[-1] // g.groups, y.shape[-1]
     if c == 1 and g.groups == o:
         kernel = jnp.stack([jnp.sum(tap * y, (0, 1, 2)) for tap in taps])
     elif g.groups > 1:
         patches = jnp.stack(taps, 3).reshape(*taps[0].shape[:3], len(taps), g.groups, c)
         kernel = jnp.einsum("bhwkgc,bhwgo->kcgo", patches, y.reshape(*y.shape[:3], g.groups, -1))
-    else:
-        kernel = jnp.tensordot(jnp.concatenate(taps, -1), y, ((0, 1, 2), (0, 1, 2)))
+    elif len(taps) * c <= o:
+        kernel = jnp.tensordot(_patches(g, x), y, ((0, 1, 2), (0, 1, 2)))
+    else:  # XLA copies the left operand: let it be the smaller one, and hide the transpose, or XLA turns them round
+        kernel = jnp.tensordot(y, _patches(g, x), ((0, 1, 2), (0, 1, 2)))
+        return lax.optimization_barrier(kernel).reshape(o, *g.window, c).transpose(1, 2, 3, 0)
     return kernel.reshape(*g.window, c, o)
+
+
+# Where a row of the input is short (few columns of few channels), one matrix maps a whole row of it to a row of outputs:
+# more multiplications, but far less copying. The columns become channels and the kernel a banded matrix.
+
+
+def _is_narrow(g: _Geometry, channels: int, outputs: int) -> bool:
+    return g.groups == 1 and g.window[1] > 1 and g.size[1] * channels <= 128 and outputs <= 16
+
+
+def _row_geometry(g: _Geometry) -> _Geometry:
+    return _Geometry((g.size[0], 1), (g.window[0], 1), (g.stride[0], 1), (g.padding[0], (0, 0)), (g.dilation[0], 1), 1)
+
+
+def _band(g: _Geometry) -> np.ndarray:
+    """[W, kw, W']: 1 where an output column meets an input column with a kernel column."""
+    w, j, v = np.ogrid[: g.size[1], : g.window[1], : g.out[1]]
+    return w == v * g.stride[1] + j * g.dilation[1] - g.padding[1][0]
+
+
+def _as_rows(g: _Geometry, x: Array) -> Array:
+    return x.reshape(*x.shape[:2], 1, -1)
+
+
+def _row_kernel(g: _Geometry, kernel: Array) -> Array:
+    """[kh, kw, C, O] -> [kh, 1, W*C, W'*O]."""
+    kh, _, c, o = kernel.shape
+    return jnp.einsum("wjv,ijco->iwcvo", _band(g).astype(kernel.dtype), kernel).reshape(kh, 1, g.size[1] * c, -1)
+
+
+def _kernel_of_rows(g: _Geometry, row_kernel: Array, c: int) -> Array:
+    """The transpose of `_row_kernel`."""
+    banded = row_kernel.reshape(g.window[0], g.size[1], c, g.out[1], -1)
+    return jnp.einsum("wjv,iwcvo->ijco", _band(g).astype(banded.dtype), banded)
 
 
 def _taps(g: _Geometry, x: Array) -> list[Array]:
     """For each kernel element the inputs [B, H', W', C] that it meets."""
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
     return [_window(x, (i * g.dilation[0], j * g.dilation[1]), g.out, g.stride) for i, j in _elements(g)]
+
+
+def _patches(g: _Geometry, x: Array) -> Array:
+    """[B, H', W', kh*kw*C] in two stages, columns then rows: XLA computes what made x once for each slice of it."""
+    x = lax.pad(x, np.zeros((), x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
+    (kh, kw), (sh, sw), (dh, dw), (h, w) = g.window, g.stride, g.dilation, g.out
+    x = jnp.concatenate([x[:, :, j * dw : j * dw + (w - 1) * sw + 1 : sw] for j in range(kw)], -1)
+    return jnp.concatenate([x[:, i * dh : i * dh + (h - 1) * sh + 1 : sh] for i in range(kh)], -1)
 
 
 def _elements(g: _Geometry) -> list[Pair]:
@@ -222,6 +273,9 @@ def _input_gradient_cpu(g: _Geometry, kernel: Array, y: Array) -> Array:
     so the inputs at distance r from the multiples of s are a sum of shifted slices: `phases` of them, interleaved.
     """
     (sh, sw), c = g.stride, kernel.shape[2] * g.groups
+    if _is_narrow(g, c, y.shape[-1]):
+        rows = y.reshape(*y.shape[:2], 1, -1)
+        return _input_gradient_cpu(_row_geometry(g), _row_kernel(g, kernel), rows).reshape(y.shape[0], *g.size, c)
     rows, columns = (
         [divmod(i * d - lo, s) for i in range(k)]
         for d, (lo, _), s, k in zip(g.dilation, g.padding, g.stride, g.window, strict=True)
@@ -247,7 +301,7 @@ def _input_gradient_cpu(g: _Geometry, kernel: Array, y: Array) -> Array:
         for b in range(sw)
     ]
     if len(phases) == 1:
-        return phases[0]
+        return lax.optimization_barrier(phases[0])
     x = jnp.stack(phases, 3).reshape(y.shape[0], *blocks, sh, sw, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(y.shape[0], blocks[0] * sh, blocks[1] * sw, c)[:, : g.size[0], : g.size[1]]
 
@@ -290,11 +344,24 @@ def _max_pool_xla(g: _Geometry, x: Array) -> Array:
 def _max_pool_cpu(g: _Geometry, x: Array) -> Array:
     if g.window != g.stride:
         return _max_pool_xla(g, x)
-    x = jnp.pad(x, ((0, 0), *g.padding, (0, 0)), constant_values=-jnp.inf)
-    taps = [_window(x, start, g.out, g.stride) for start in _elements(g)]
-    while len(taps) > 1:
-        taps = [jnp.maximum(*taps[n : n + 2]) if n + 1 < len(taps) else taps[n] for n in range(0, len(taps), 2)]
-    return taps[0]
+    (rows, columns), (h, w) = g.out, g.window
+    ends = [n * k - size - lo for n, k, size, (lo, _) in zip(g.out, g.window, g.size, g.padding, strict=True)]
+    x = lax.pad(x, np.array(-np.inf, x.dtype), ((0, 0, 0), *((lo, e, 0) for (lo, _), e in zip(g.padding, ends, strict=True)), (0, 0, 0)))
+    return _max_of_blocks(x.reshape(x.shape[0], rows, h, columns, w, x.shape[-1]))
+
+
+@jax.custom_jvp
+def _max_of_blocks(x: Array) -> Array:
+    return reduce(jnp.maximum, (x[:, :, i, :, j] for i in range(x.shape[2]) for j in range(x.shape[4])))
+
+
+@_max_of_blocks.defjvp
+def _max_of_blocks_jvp(primals, tangents):
+    (x,), (dx,) = primals, tangents
+    y = _max_of_blocks(x)
+    hits = [(x[:, :, i, :, j] == y).astype(x.dtype) for i in range(x.shape[2]) for j in range(x.shape[4])]
+    share = 1 / sum(hits)
+    return y, jnp.sum(jnp.where(x == y[:, :, None, :, None], dx, 0), (2, 4)) * share
 
 
 def avg_pool(x: Array, window: Pair, stride: Pair, padding: Padding, *, count_padding: bool = False) -> Array:

@@ -15,8 +15,8 @@ def batch_norm(*, momentum: float = 0.9, epsilon: float = 1e-5, scale: bool = Tr
     """
 
     def init(key, spec):
-        c = spec.shape[-1]
-        state = {"mean": jnp.zeros(c, jnp.float32), "var": jnp.ones(c, jnp.float32)}
+        c, dtype = spec.shape[-1], param_dtype(spec)
+        state = {"mean": jnp.zeros(c, dtype), "var": jnp.ones(c, dtype)}
         return _scale_bias(spec, scale, bias), state
 
     def apply(params, state, x, *, key=None, train=False):

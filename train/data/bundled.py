@@ -23,7 +23,7 @@ def read_bundled(name: str) -> Raw:
 
 
 def _read(name: str) -> Raw:
-    from sklearn import datasets  # type: ignore[import-untyped]
+    from sklearn import datasets
 
     if name == "diabetes":  # in its own units: scikit-learn's scaled form uses the mean of test examples as well
         bunch = datasets.load_diabetes(scaled=False)

@@ -127,7 +127,7 @@ def decode(prepared: Prepared, name: str) -> Raw:
 
 def _examples(prepared: Prepared) -> Iterator[dict[str, Any]]:
     """The decoded examples of all splits in turn. UserError where a file is damaged."""
-    import tensorflow_datasets as tfds  # type: ignore[import-untyped]
+    import tensorflow_datasets as tfds
 
     absl = logging.getLogger("absl")
     level = absl.level

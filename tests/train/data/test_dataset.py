@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from purezoo.errors import UserError
 from purezoo.train.data import Data, Info, load, load_splits, peek, save_splits
 from purezoo.train.data.dataset import moments

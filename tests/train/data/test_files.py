@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from purezoo.errors import UserError
 from purezoo.train.data import Data, load, peek
 

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from purezoo.errors import UserError
 from purezoo.train.data import Data, Info, load, read_inputs
 

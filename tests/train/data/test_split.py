@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+
 from purezoo.errors import UserError
 from purezoo.train.data.split import make_splits
 

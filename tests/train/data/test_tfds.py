@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+
 from purezoo.errors import UserError
 from purezoo.train.data import Data, load, peek
 

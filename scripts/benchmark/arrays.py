@@ -1,0 +1,88 @@
+"""The benchmark's data: MNIST, or scikit-learn's digits made as many and as large, in one NPZ file that every worker reads.
+
+    arrays.py FILE [--dir DIR] [--examples N]
+
+x_train [N, 28, 28, 1] and x_test uint8, y_train [N] and y_test int32.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+BATCH = 128
+
+
+class Arrays(NamedTuple):
+    """What a worker trains on."""
+
+    x: np.ndarray  # [N, 28, 28, 1] uint8
+    y: np.ndarray  # [N] int32
+    x_test: np.ndarray
+    y_test: np.ndarray
+    mean: float  # of the pixels of x
+    std: float
+
+
+def read(path: str) -> Arrays:
+    with np.load(path, allow_pickle=False) as file:
+        names = ("x_train", "y_train", "x_test", "y_test")
+        return Arrays(*(file[name] for name in names), float(file["mean"]), float(file["std"]))
+
+
+def shuffled(n: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """The rows of each batch, without end: every epoch in a new order, partial batches left out."""
+    random = np.random.default_rng(seed)
+    while True:
+        order = random.permutation(n)
+        for start in range(0, n - BATCH + 1, BATCH):
+            yield order[start : start + BATCH]
+
+
+def mnist(folder: str) -> dict[str, np.ndarray]:
+    """MNIST as purezoo reads it, from IDX files or prepared by TFDS."""
+    from purezoo.train.data import Data, load
+
+    data = load(Data(source="mnist", dir=folder, validation=0.0), "classification")
+    train, test = data.splits["train"], data.splits["test"]
+    return {"x_train": data.x[train], "y_train": data.y[train], "x_test": data.x[test], "y_test": data.y[test]}
+
+
+def digits(examples: int) -> dict[str, np.ndarray]:
+    """Scikit-learn's 8 x 8 digits, three times as large, each drawn many times with another shift and other noise.
+
+    The test examples, a sixth as many, are of other originals.
+    """
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    images = np.kron(images.reshape(-1, 8, 8), np.ones((1, 3, 3))) * (255 / 16)  # [1797, 24, 24]
+    random = np.random.default_rng(0)
+    held_out = random.permutation(len(images)) < len(images) // 6
+    parts = {}
+    for name, of, n in (("train", ~held_out, examples), ("test", held_out, examples // 6)):
+        originals = random.choice(np.flatnonzero(of), n)
+        x = np.zeros((n, 28, 28, 1), np.uint8)
+        for place in range(25):
+            rows, (down, right) = np.arange(place, n, 25), divmod(place, 5)
+            noisy = images[originals[rows]] + random.normal(0, 20, (len(rows), 24, 24))
+            x[rows, down : down + 24, right : right + 24, 0] = noisy.clip(0, 255).astype(np.uint8)
+        parts |= {f"x_{name}": x, f"y_{name}": labels[originals].astype(np.int32)}
+    return parts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--dir", default="")
+    parser.add_argument("--examples", type=int, default=60_000)
+    args = parser.parse_args()
+    parts = mnist(args.dir) if args.dir else digits(args.examples)
+    x = parts["x_train"]
+    np.savez(args.file, **parts, mean=x.mean(), std=x.std())
+
+
+if __name__ == "__main__":
+    main()

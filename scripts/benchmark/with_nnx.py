@@ -1,0 +1,105 @@
+"""Flax NNX in the two forms of its performance guide: nnx.jit with cached_partial, and jax.jit of the split module."""
+
+from functools import partial
+
+import arrays
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+
+class MLP(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.dense1, self.dense2 = nnx.Linear(784, 512, rngs=rngs), nnx.Linear(512, 256, rngs=rngs)
+        self.dense3 = nnx.Linear(256, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.relu(self.dense1(x.reshape(len(x), -1)))
+        return self.dense3(nnx.relu(self.dense2(x)))
+
+
+class CNN(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.conv1, self.conv2 = nnx.Conv(1, 32, (3, 3), rngs=rngs), nnx.Conv(32, 64, (3, 3), rngs=rngs)
+        self.dense1, self.dense2 = nnx.Linear(3136, 128, rngs=rngs), nnx.Linear(128, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.max_pool(nnx.relu(self.conv1(x)), (2, 2), (2, 2))
+        x = nnx.max_pool(nnx.relu(self.conv2(x)), (2, 2), (2, 2))
+        return self.dense2(nnx.relu(self.dense1(x.reshape(len(x), -1))))
+
+
+class LeNet(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.conv1 = nnx.Conv(1, 6, (5, 5), rngs=rngs)
+        self.conv2 = nnx.Conv(6, 16, (5, 5), padding="VALID", rngs=rngs)
+        self.dense1, self.dense2 = nnx.Linear(400, 120, rngs=rngs), nnx.Linear(120, 84, rngs=rngs)
+        self.dense3 = nnx.Linear(84, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = nnx.max_pool(nnx.relu(self.conv1(x)), (2, 2), (2, 2))
+        x = nnx.max_pool(nnx.relu(self.conv2(x)), (2, 2), (2, 2))
+        x = nnx.relu(self.dense1(x.reshape(len(x), -1)))
+        return self.dense3(nnx.relu(self.dense2(x)))
+
+
+NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet}
+CACHED, FUNCTIONAL = "nnx.jit, cached_partial", "split, jax.jit, donated"
+FORMS = {name: [CACHED, FUNCTIONAL] for name in NETWORKS}
+
+
+def trainer(workload: str, form: str, file: str):
+    data = arrays.read(file)
+    rows = arrays.shuffled(len(data.x))
+    with nnx.set_graph_mode(True), nnx.set_graph_updates(True):
+        net = NETWORKS[workload](nnx.Rngs(0))
+        optimizer = nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)
+        step = cached_step(net, optimizer, data) if form == CACHED else functional_step(net, optimizer, data)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
+
+    def train(steps: int) -> float:
+        losses = []
+        for i in range(steps):
+            batch = next(rows)
+            loss = step(data.x[batch], data.y[batch])
+            if i % 10 == 0 or i == steps - 1:
+                losses.append(loss)
+        return float(np.mean(jax.device_get(losses)))
+
+    return train, parameters
+
+
+def update(net, optimizer, x, y, data):
+    """One step of training, in place; the loss."""
+
+    def loss_fn(net):
+        logits = net((x.astype(jnp.float32) - data.mean) / data.std)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    loss, grads = nnx.value_and_grad(loss_fn)(net)
+    optimizer.update(net, grads)
+    return loss
+
+
+def cached_step(net, optimizer, data):
+    train_step = nnx.jit(partial(update, data=data), graph=True, graph_updates=True)
+    return nnx.cached_partial(train_step, net, optimizer)
+
+
+def functional_step(net, optimizer, data):
+    graph, state = nnx.split((net, optimizer))
+
+    @partial(jax.jit, donate_argnums=0)
+    def train_step(state, x, y):
+        net, optimizer = nnx.merge(graph, state)
+        loss = update(net, optimizer, x, y, data)
+        return nnx.state((net, optimizer)), loss
+
+    def step(x, y):
+        nonlocal state
+        state, loss = train_step(state, x, y)
+        return loss
+
+    return step
