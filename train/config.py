@@ -48,7 +48,7 @@ class Train:
     """several seeds in one compiled program, or one after another; auto: what is faster for this network and device"""
     eval_every: int = 0
     """steps between evaluations on the validation split; 0: once an epoch"""
-    eval_batch_size: int = 1000
+    eval_batch_size: int = 256
     """examples in a batch of evaluation; the metrics do not depend on it"""
     patience: int = 0
     """stop after this many evaluations without a better validation metric, and keep the best parameters; 0: never"""

@@ -1,0 +1,29 @@
+"""Every config trains, and says what a newcomer needs to know."""
+
+import importlib
+
+import pytest
+from purezoo.train.config import Experiment, config_names, from_json, load_config, to_json
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_config_trains_and_evaluates(purezoo, mnist_folder, name):
+    experiment, _ = load_config(name)
+    folder = ("--data.dir", mnist_folder) if experiment.data.source == "mnist" else ()
+    code, said, errors = purezoo("train", name, *folder, "--train.epochs", 1, "--no-pictures", "--out", "run")
+    assert (code, errors) == (0, "")
+    assert f"test: {experiment.task.headline}" in said or f" {experiment.task.headline} " in said
+    assert purezoo("eval", "run", "--json")[0] == 0
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_docstring_opens_with_what_it_is_and_the_command(name):
+    lines = importlib.import_module(f"purezoo.configs.{name}").__doc__.splitlines()
+    assert lines[0].endswith(".")
+    assert any(line.strip().startswith(f"purezoo train {name}") for line in lines)
+
+
+@pytest.mark.parametrize("name", config_names())
+def test_config_survives_json(name):
+    experiment, _ = load_config(name)
+    assert from_json(Experiment, to_json(experiment)) == experiment

@@ -1,0 +1,73 @@
+"""What the README tells a stranger to type works: its commands, its code, its files."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+QUICK = ["--train.epochs", "1", "--no-pictures"]
+TEXT = (ROOT / "README.md").read_text() + (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^ *```{language}\n(.*?)^ *```", TEXT, re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    """The command lines of all shell blocks and of inline code, without comments."""
+    lines = [line.split(" #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    lines += re.findall(r"`((?:purezoo|scripts/)[^`\n]* [^`\n]*)`", TEXT)
+    return [line for line in dict.fromkeys(lines) if line]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with the files that the README's commands name."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "mine.py").write_text(next(block for block in blocks("python") if "EXPERIMENT" in block))
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(folder / "digit.png")
+    random = np.random.default_rng(0)
+    rows = [f"{a:.2f},{b:.2f},{'xyz'[i % 3]}" for i, (a, b) in enumerate(random.normal(size=(60, 2)))]
+    (folder / "flowers.csv").write_text("\n".join(["length,width,species", *rows]) + "\n")
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("purezoo ")])
+def test_command(line, purezoo, workplace, mnist_folder, monkeypatch):
+    monkeypatch.chdir(workplace)
+    for name in ("mlp_digits", "lenet_digits"):
+        if not Path("runs", name).exists():
+            assert purezoo("train", name, *QUICK, "--out", f"runs/{name}")[0] == 0
+    meant = {"FOLDER": mnist_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "RUN": "runs/mlp_digits", "FILE": "digit.png"}
+    meant |= {"NAME_DATA": "mlp_wine", "runs/NAME_DATA": "runs/new"}
+    words = [str(meant.get(word, word)) for word in shlex.split(line)[1:]]
+    if words[0] == "train" and not {"--resume", "--help"} & set(words):
+        words += QUICK
+    code, said, errors = purezoo(*words)
+    assert (code, errors) == (0, ""), line
+    assert said
+
+
+@pytest.mark.parametrize("line", [line for line in commands() if line.startswith("scripts/")])
+def test_script_exists(line):
+    assert os.access(ROOT / line.split()[0], os.X_OK)
+
+
+def test_every_python_block_runs(workplace):
+    """In one process, one after another: later blocks use names of the first ones."""
+    code = "\n".join(blocks("python")) + "\nassert FlaxNet().build().init\n"
+    done = subprocess.run([sys.executable, "-c", code], cwd=workplace, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "(3, 3, 1, 16)" in done.stdout
+
+
+def test_every_path_named_exists():
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (ROOT / path).exists(), path
