@@ -20,8 +20,9 @@ def from_linen(module) -> Model:
 
     Its "params" collection becomes the params, all other collections ("batch_stats", ...) the state. Where `__call__`
     has an argument named train, training or deterministic, it is told whether this is training; a module that needs
-    random numbers there gets them from `key` under the name "dropout".
+    random numbers there gets them from `key` under the name "dropout", and a missing key is a ValueError.
     """
+    from flax import errors
     from flax.core import meta
 
     flag = next((f for f in TRAIN_FLAGS if f in inspect.signature(module.__call__).parameters), None)
@@ -39,7 +40,11 @@ def from_linen(module) -> Model:
         variables = {"params": params, **state}
         if not train:
             return module.apply(variables, x, **told(False)), state
-        y, changed = module.apply(variables, x, **told(True), rngs=rngs, mutable=list(state))
+        try:
+            y, changed = module.apply(variables, x, **told(True), rngs=rngs, mutable=list(state))
+        except errors.InvalidRngError:
+            need_key(key, type(module).__name__)
+            raise
         return y, {**state, **changed}
 
     return Model(init, apply)

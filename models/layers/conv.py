@@ -47,7 +47,7 @@ def conv(
         strides, dilations = per_axis(stride, dims), per_axis(dilation, dims)
         extent = [(k - 1) * d + 1 for k, d in zip(per_axis(kernel, dims), dilations, strict=True)]
         y = _as_2d(
-            lambda x, w, s, d, p: lowering.convolve(x, w, stride=s, dilation=d, padding=p, groups=groups),
+            lambda x, w, s, d, p: lowering.convolve(x, w, stride=s, dilation=d, padding=p, groups=groups, train=train),
             x, params["kernel"], strides, dilations, pads(padding, x.shape[1:-1], extent, strides),
         )  # fmt: skip
         return y + params["bias"] if bias else y, {}
@@ -82,8 +82,8 @@ def conv_transpose(
         dims = _spatial_dims(x.shape)
         strides, sizes = per_axis(stride, dims), per_axis(kernel, dims)
         if padding == "SAME":
-            total = [k - s for k, s in zip(sizes, strides, strict=True)]
-            sides = [(t // 2, t - t // 2) for t in total]
+            low = [max(k - s, 0) // 2 for k, s in zip(sizes, strides, strict=True)]  # what SAME puts before, in `conv`
+            sides = [(a, k - s - a) for a, k, s in zip(low, sizes, strides, strict=True)]
         else:
             sides = pads(padding, x.shape[1:-1], sizes, strides)
         y = _as_2d(

@@ -1,8 +1,8 @@
 """Pooling: each window of positions becomes one, channel by channel."""
 
 from ..core import Model, lift
-from . import lowering
 from .conv import Padding, Size, pads, per_axis
+from .windows import max_of_windows, mean_of_windows
 
 
 def max_pool(window: Size, stride: Size | None = None, *, padding: Padding = "VALID") -> Model:
@@ -10,7 +10,7 @@ def max_pool(window: Size, stride: Size | None = None, *, padding: Padding = "VA
 
     The stride is the window's size unless given; a smaller one makes the windows overlap. Padding counts as -inf.
     """
-    return _pool("max_pool", lowering.max_pool, window, stride, padding)
+    return _pool("max_pool", max_of_windows, window, stride, padding)
 
 
 def avg_pool(
@@ -22,7 +22,7 @@ def avg_pool(
     """
 
     def mean(x, window, stride, padding):
-        return lowering.avg_pool(x, window, stride, padding, count_padding=count_padding)
+        return mean_of_windows(x, window, stride, padding, count_padding=count_padding)
 
     return _pool("avg_pool", mean, window, stride, padding)
 

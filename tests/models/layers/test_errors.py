@@ -1,0 +1,92 @@
+"""Sizes, padding, groups and rates that cannot be: refused when the layer is made, or when it meets its input."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from purezoo.models import MLP, LeNet, chain
+from purezoo.models.layers import (
+    activation,
+    avg_pool,
+    batch_norm,
+    conv,
+    conv_transpose,
+    dense,
+    dropout,
+    group_norm,
+    max_pool,
+)
+
+IMAGES, SEQUENCES = (2, 8, 7, 3), (2, 8, 3)
+
+AT_ONCE = [
+    (lambda: dense(0), "at least 1 feature, not 0"),
+    (lambda: conv(0, 3), "1 groups must divide 0 features"),
+    (lambda: conv(4, 3, groups=3), "3 groups must divide 4 features"),
+    (lambda: conv(4, 3, groups=0), "0 groups must divide 4 features"),
+    (lambda: conv_transpose(-1, 3), "at least 1 feature, not -1"),
+    (lambda: dropout(1.0), "[0, 1), not 1.0"),
+    (lambda: dropout(-0.1), "[0, 1), not -0.1"),
+    (lambda: dropout(float("nan")), "[0, 1), not nan"),
+    (lambda: activation("rellu"), "no activation 'rellu': choose relu, leaky_relu"),
+    (lambda: activation("rellu"), "(relu?)"),
+    (lambda: MLP(activation="swish").build(), "no activation 'swish'"),
+    (lambda: MLP(widths=(16, 0)).build(), "at least 1 feature, not 0"),
+    (lambda: MLP(dropout=1.5).build(), "[0, 1), not 1.5"),
+    (lambda: LeNet(dropout=-1).build(), "[0, 1), not -1"),
+]
+
+WITH_INPUT = [
+    (conv(4, 3), (2, 8), "takes [B, H, W, C] or [B, T, C], not an array of shape (2, 8)"),
+    (conv(4, 3), (2, 4, 4, 4, 3), "not an array of shape (2, 4, 4, 4, 3)"),
+    (conv(4, 0), IMAGES, "0 is no size for 2 spatial axes"),
+    (conv(4, (3, 3, 3)), IMAGES, "(3, 3, 3) is no size for 2 spatial axes"),
+    (conv(4, (3, 3)), SEQUENCES, "(3, 3) is no size for 1 spatial axes"),
+    (conv(4, 3, stride=0), IMAGES, "0 is no size"),
+    (conv(4, 3, stride=(1, 0)), IMAGES, "(1, 0) is no size"),
+    (conv(4, 3, dilation=0), IMAGES, "0 is no size"),
+    (conv(4, 3, groups=2), IMAGES, "2 groups do not divide 3 channels"),
+    (conv(4, 3, padding="same"), IMAGES, "padding is 'SAME', 'VALID' or numbers, not 'same'"),
+    (conv(4, 3, padding=(1, 1, 1)), IMAGES, "padding (1, 1, 1) does not fit 2 spatial axes"),
+    (conv(4, 3, padding=[(1, 1)]), IMAGES, "padding [(1, 1)] does not fit 2 spatial axes"),
+    (conv(4, 3, padding=[(1, 2, 3), (1, 1)]), IMAGES, "padding [(1, 2, 3), (1, 1)] does not fit"),
+    (conv(4, 9, padding="VALID"), IMAGES, "does not fit an axis of 8"),
+    (conv(4, 3, dilation=4, padding="VALID"), IMAGES, "does not fit an axis of 8"),
+    (conv_transpose(4, 3), (2, 8), "not an array of shape (2, 8)"),
+    (conv_transpose(4, 3, stride=0), IMAGES, "0 is no size"),
+    (conv_transpose(4, 3, padding="FULL"), IMAGES, "not 'FULL'"),
+    (conv_transpose(4, 3, padding=9), IMAGES, "leaves nothing of the output"),
+    (max_pool(0), IMAGES, "0 is no size"),
+    (max_pool(2, stride=0), IMAGES, "0 is no size"),
+    (max_pool(8), IMAGES, "does not fit an axis of 7"),
+    (max_pool(2), (2, 8), "pooling takes [B, H, W, C] or [B, T, C], not an array of shape (2, 8)"),
+    (avg_pool((2, 2)), SEQUENCES, "(2, 2) is no size for 1 spatial axes"),
+    (avg_pool(3, padding="valid"), IMAGES, "not 'valid'"),
+    (avg_pool(9), SEQUENCES, "does not fit an axis of 8"),
+    (group_norm(2), IMAGES, "2 groups do not divide 3 channels"),
+    (group_norm(0), IMAGES, "0 groups do not divide 3 channels"),
+    (LeNet().build(), (2, 8, 8, 1), "conv2, given (2, 4, 4, 6)"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), AT_ONCE)
+def test_refused_at_once(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()
+
+
+@pytest.mark.parametrize(("layer", "shape", "message"), WITH_INPUT)
+def test_refused_with_the_input(layer, shape, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        jax.eval_shape(chain(layer).init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3)])
+def test_batch_norm_refuses_to_train_on_one_value_a_channel(shape):
+    x = jnp.ones(shape)
+    params, state = batch_norm().init(jax.random.key(0), x)
+    with pytest.raises(ValueError, match="at least two values a channel in training"):
+        batch_norm().apply(params, state, x, train=True)
+    assert batch_norm().apply(params, state, x)[0].shape == shape  # evaluation takes any batch

@@ -1,0 +1,67 @@
+"""What the parity tests leave open: the paths through training and evaluation, and low precision."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purezoo.models.layers import batch_norm, group_norm, layer_norm
+
+KEY = jax.random.key(0)
+X = jnp.asarray(np.random.default_rng(0).normal(3, 2, size=(8, 5, 4)), jnp.float32)
+
+
+def test_batch_norm_learns_the_statistics_that_evaluation_uses():
+    layer = batch_norm(momentum=0.5)
+    params, state = layer.init(KEY, X)
+    for _ in range(30):
+        y, state = layer.apply(params, state, X, train=True)
+    np.testing.assert_allclose(state["mean"], X.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(state["var"], X.var((0, 1), ddof=1), rtol=1e-5)
+    evaluated, after = layer.apply(params, state, X)
+    np.testing.assert_allclose(evaluated, y * np.sqrt(39 / 40), rtol=1e-3, atol=1e-5)  # unbiased variance
+    assert after is state
+
+
+@pytest.mark.parametrize("layer", [batch_norm(), layer_norm(), group_norm(2)])
+def test_normalised_values_have_mean_zero_and_variance_one(layer):
+    params, state = layer.init(KEY, X)
+    y, _ = layer.apply(params, state, X, train=True)
+    assert jax.tree.map(jnp.shape, params) == {"scale": (4,), "bias": (4,)}
+    if layer.init.__qualname__.startswith("batch"):
+        groups = y.reshape(40, 4)
+    elif layer.init.__qualname__.startswith("layer"):
+        groups = y.reshape(40, 4).T
+    else:
+        groups = y.reshape(8, 5, 2, 2).transpose(1, 3, 0, 2).reshape(10, 16)
+    np.testing.assert_allclose(groups.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(groups.var(0), 1, atol=1e-2)
+
+
+@pytest.mark.parametrize("layer", [batch_norm(), layer_norm(), group_norm(2)])
+def test_statistics_are_float32_when_the_input_is_not(layer):
+    """Numbers around 100 leave bfloat16 with no digits for a variance: only float32 sums give the right one."""
+    x = (X * 0.5 + 100).astype(jnp.bfloat16)
+    params, state = layer.init(KEY, x)
+    half = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
+    y, after = layer.apply(half, state, x, train=True)
+    exact, _ = layer.apply(params, state, x.astype(jnp.float32), train=True)
+    assert y.dtype == jnp.bfloat16
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(after))
+    np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=2**-8)
+
+
+@pytest.mark.parametrize("make", [batch_norm, layer_norm, group_norm])
+def test_scale_and_bias_are_optional(make):
+    x = jnp.ones((2, 32))
+    assert sorted(make(scale=False).init(KEY, x)[0]) == ["bias"]
+    assert sorted(make(bias=False).init(KEY, x)[0]) == ["scale"]
+    assert make(scale=False, bias=False).init(KEY, x)[0] == {}
+
+
+def test_large_means_cost_no_digits():
+    """The variance is a mean of squared differences, not a difference of means of squares."""
+    layer = batch_norm()
+    params, state = layer.init(KEY, X)
+    y, _ = layer.apply(params, state, X + 1000, train=True)
+    np.testing.assert_allclose(y, layer.apply(params, state, X, train=True)[0], atol=1e-3)
