@@ -10,6 +10,7 @@ numbers are computed in float64 and stored in float32, channels last, kernels [*
 import zlib
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -213,13 +214,13 @@ def positions_last(module: nn.Module, tensor: torch.Tensor) -> np.ndarray:
     return array if isinstance(module, (nn.Linear, nn.LayerNorm)) else np.moveaxis(array, 1, -1)
 
 
-def write(name: str, record: dict) -> None:
+def write(file: str, record: dict) -> None:
     """Arrays as they are, {"params": {"kernel": ...}} as "params/kernel"; float64 becomes float32."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for key, value in record.items():
-        arrays |= {f"{key}/{inner}": array for inner, array in value.items()} if isinstance(value, dict) else {key: value}
+        arrays |= {f"{key}/{name}": a for name, a in value.items()} if isinstance(value, dict) else {key: value}
     arrays = {key: a.astype(np.float32 if a.dtype == np.float64 else np.int32) for key, a in arrays.items()}
-    np.savez_compressed(FOLDER / f"{name}.npz", **arrays)
+    np.savez_compressed(FOLDER / f"{file}.npz", **arrays)
 
 
 if __name__ == "__main__":

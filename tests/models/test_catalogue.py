@@ -1,0 +1,180 @@
+"""The contract, asserted for every network of the catalogue; and every network is in the catalogue."""
+
+import dataclasses
+import importlib
+import pkgutil
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purezoo import models
+from purezoo.models.catalogue import CATALOGUE
+from purezoo.models.core import count
+
+BATCH = 4
+every_network = pytest.mark.parametrize("name", CATALOGUE)
+
+
+@cache
+def case(name):
+    """The model, a batch, its parameters and its state."""
+    model, shape = CATALOGUE[name].network.build(), (BATCH, *CATALOGUE[name].input)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    return model, x, *initialisation(name)(jax.random.key(0), x)
+
+
+@cache
+def initialisation(name):
+    return jax.jit(CATALOGUE[name].network.build().init)
+
+
+@cache
+def evaluation(name):
+    return jax.jit(case(name)[0].apply)
+
+
+@cache
+def training(name):
+    """(params, state, x, key) -> the state after, the output and the gradient of a random projection of it."""
+    model = case(name)[0]
+
+    @jax.jit
+    def step(params, state, x, key):
+        def loss(params):
+            y, after = model.apply(params, state, x, key=key, train=True)
+            return jnp.sum(y * jax.random.normal(jax.random.key(7), y.shape)), (y, after)
+
+        gradients, (y, after) = jax.grad(loss, has_aux=True)(params)
+        return after, y, gradients
+
+    return step
+
+
+@every_network
+def test_output_has_the_shape_of_the_catalogue_and_is_finite(name):
+    _, x, params, state = case(name)
+    y, _ = evaluation(name)(params, state, x)
+    assert y.shape == (BATCH, *CATALOGUE[name].output)
+    assert y.dtype == jnp.float32
+    assert np.isfinite(y).all()
+
+
+@every_network
+def test_number_of_parameters_is_exact(name):
+    model, x, params, _ = case(name)
+    assert count(params) == CATALOGUE[name].parameters
+    assert count(jax.eval_shape(model.init, jax.random.key(0), x)[0]) == CATALOGUE[name].parameters
+
+
+@every_network
+def test_every_parameter_has_a_gradient(name):
+    _, x, params, state = case(name)
+    _, y, gradients = training(name)(params, state, x, jax.random.key(1))
+    assert np.isfinite(y).all()
+    for path, gradient in jax.tree.leaves_with_path(gradients):
+        assert np.isfinite(gradient).all(), jax.tree_util.keystr(path)
+        assert np.any(gradient != 0), jax.tree_util.keystr(path)
+
+
+@every_network
+def test_jit_equals_eager(name):
+    model, x, params, state = case(name)
+    np.testing.assert_allclose(
+        evaluation(name)(params, state, x)[0], model.apply(params, state, x)[0], rtol=1e-5, atol=1e-5
+    )
+
+
+@every_network
+def test_a_second_call_compiles_nothing(name):
+    _, x, params, state = case(name)
+    for n in range(2):
+        state, _, _ = training(name)(params, state, x + n, jax.random.key(n))
+        evaluation(name)(params, state, x + n)
+    assert training(name)._cache_size() == 1
+    assert evaluation(name)._cache_size() == 1
+
+
+@every_network
+def test_bfloat16_in_bfloat16_out(name):
+    """Mixed precision as the training step casts it: input and parameters, not the state."""
+    model, x, params, state = case(name)
+    half = partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, jnp.bfloat16))
+    for train in (False, True):
+        apply = partial(model.apply, key=jax.random.key(0), train=train)
+        y, after = jax.eval_shape(apply, half(params), state, half(x))
+        assert y.dtype == jnp.bfloat16
+        assert shapes(after) == shapes(state)
+
+
+@every_network
+def test_state_keeps_its_structure(name):
+    _, x, params, state = case(name)
+    assert shapes(evaluation(name)(params, state, x)[1]) == shapes(state)
+    after, _, _ = training(name)(params, state, x, jax.random.key(1))
+    assert shapes(after) == shapes(state)
+
+
+@every_network
+def test_evaluation_leaves_the_state_and_needs_no_other_example(name):
+    """An example's output is its own, whatever else the batch holds."""
+    _, x, params, state = case(name)
+    y, after = evaluation(name)(params, state, x)
+    jax.tree.map(np.testing.assert_array_equal, after, state)
+    others = x.at[1:].multiply(3.0)
+    np.testing.assert_allclose(evaluation(name)(params, state, others)[0][0], y[0], rtol=1e-6, atol=1e-6)
+
+
+@every_network
+def test_params_and_state_are_nested_dicts_of_arrays(name):
+    _, _, params, state = case(name)
+
+    def check(node):
+        if type(node) is not dict:
+            assert isinstance(node, jax.Array)
+            return
+        for key, child in node.items():
+            assert isinstance(key, str)
+            check(child)
+
+    check(params)
+    check(state)
+
+
+@every_network
+def test_a_random_network_needs_a_key_in_training_and_no_other_does(name):
+    model, x, params, state = case(name)
+    if getattr(CATALOGUE[name].network, "dropout", 0):
+        with pytest.raises(ValueError, match="dropout is random in training"):
+            jax.eval_shape(partial(model.apply, train=True), params, state, x)
+    else:
+        jax.eval_shape(partial(model.apply, train=True), params, state, x)
+
+
+@every_network
+def test_initialisation_depends_on_the_key_alone(name):
+    _, x, params, state = case(name)
+    init = initialisation(name)
+    jax.tree.map(np.testing.assert_array_equal, init(jax.random.key(0), x), (params, state))
+    kernels = [leaf for leaf in jax.tree.leaves(init(jax.random.key(1), x)[0]) if leaf.ndim > 1]
+    for a, b in zip(kernels, (leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1), strict=True):
+        assert not np.any(b) or not np.array_equal(a, b)  # convex problems start at zero
+
+
+def test_every_network_is_exported_and_in_the_catalogue():
+    """Looks in every module beside the catalogue: a network nobody lists is a network nobody tests."""
+    found = set()
+    for module in pkgutil.iter_modules(models.__path__, "purezoo.models."):
+        for thing in vars(importlib.import_module(module.name)).values():
+            if dataclasses.is_dataclass(thing) and isinstance(thing, type) and hasattr(thing, "build"):
+                found.add(thing)
+    assert {type(entry.network) for entry in CATALOGUE.values()} == found
+    assert {thing.__name__ for thing in found} <= set(models.__all__)
+    assert all(hasattr(models, name) for name in models.__all__)
+
+
+def shapes(tree):
+    """What a compiled loop needs to stay the same."""
+    return jax.tree.map(lambda a: (a.shape, a.dtype), tree)
