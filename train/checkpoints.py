@@ -1,7 +1,14 @@
 """Checkpoints with Orbax: asynchronous, atomic, the two latest and the best kept, a damaged one passed over."""
 
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +19,19 @@ from ..errors import UserError
 from .steps import RunState
 
 
-def open_checkpoints(folder: Path, higher_is_better: bool):
-    """The Orbax checkpointer of a run's folder. Close it, which waits for what is being written."""
+@contextlib.contextmanager
+def open_checkpoints(folder: Path, higher_is_better: bool) -> Iterator[Any]:
+    """The Orbax checkpointer of a run's folder; leaving the context waits for what is being written.
+
+    Raises OSError where that cannot be written, on a full disk for example.
+    """
     from orbax.checkpoint import v1 as ocp
 
+    for metrics in (folder / "checkpoints").glob("*/metrics/metrics"):
+        try:
+            json.loads(metrics.read_bytes())
+        except ValueError:  # Orbax would open none of the checkpoints; the state has a checksum of its own
+            shutil.rmtree(metrics.parent)
     keep = ocp.training.preservation_policies
     best = keep.BestN(
         get_metric_fn=lambda metrics: metrics["score"],
@@ -23,11 +39,38 @@ def open_checkpoints(folder: Path, higher_is_better: bool):
         n=1,
         keep_checkpoints_without_metrics=False,
     )
-    return ocp.training.Checkpointer(
-        (folder / "checkpoints").absolute(),
-        preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
-        cleanup_tmp_directories=True,
-    )
+    try:
+        with quiet_threads(), ocp.training.Checkpointer(
+            (folder / "checkpoints").absolute(),
+            preservation_policy=keep.AnyPreservationPolicy([keep.LatestN(2), best]),
+            cleanup_tmp_directories=True,
+        ) as checkpointer:  # fmt: skip
+            yield checkpointer
+    except ValueError as error:  # what TensorStore, in its own threads, makes of the system's error
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None:
+            raise
+        number = int(code[1])
+        raise OSError(number, os.strerror(number), str(folder / "checkpoints")) from error
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Keeps the threads of Orbax from printing a traceback each for an error that the main thread raises as well."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    sys.unraisablehook = report_unraisable  # for good: a late thread may still find its event loop closed
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def report_unraisable(error, report=sys.unraisablehook) -> None:
+    """What cannot be raised is reported as before, but for what a failed write leaves behind in Orbax's event loops."""
+    if str(error.exc_value) != "Event loop is closed":
+        report(error)
 
 
 def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | None) -> None:

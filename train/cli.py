@@ -143,7 +143,8 @@ def report(folder: Path, summary: dict, experiment) -> int:
     print(f"test: {'  '.join(values)}{seeds}")
     print(
         f"{summary['parameters']:,} parameters, {summary['steps']:,} steps, "
-        f"{summary['examples_per_s']:,.0f} examples/s; compiling {times['compile_s']:.1f} s, run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
+        f"{summary['examples_per_s']:,.0f} examples/s; compiling {times['compile_s']:.1f} s, "
+        f"run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
     )
     print(f"folder: {folder}")
     print(f"next: purezoo predict {folder} FILE    purezoo eval {folder}    purezoo list")

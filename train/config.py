@@ -75,9 +75,7 @@ class Train:
         if not 0 < self.epochs < 1e9:
             raise UserError(f"--train.epochs is a positive number, not {self.epochs}")
         if self.batch_size % self.accumulate:
-            raise UserError(
-                f"--train.accumulate {self.accumulate} must divide --train.batch-size {self.batch_size}"
-            )
+            raise UserError(f"--train.accumulate {self.accumulate} must divide --train.batch-size {self.batch_size}")
 
 
 @dataclass(frozen=True)

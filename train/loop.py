@@ -175,7 +175,9 @@ class History:
         """Drops the lines after `step`, which a resumed run writes again, and a half-written last one."""
         self.path = folder / "metrics.jsonl"
         kept = [line for line in read_history(folder) if line["step"] <= step]
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        part = self.path.with_suffix(".part")
+        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        part.replace(self.path)
 
     def write(self, lines: list[dict]) -> None:
         with self.path.open("a") as file:

@@ -14,8 +14,10 @@ from ..errors import UserError, nearest
 
 Number = int | float | bool | str
 DECAY_MASKS = ("mask", "weight_decay_mask")
+CONSTANT_RATE = ("optimistic_adam", "rprop", "sm3")  # for these, Optax wants a number
 REFUSED = {  # optimisers of Optax that need more than the gradient of a batch
     "dpsgd": "it needs the gradient of each example",
+    "noisy_sgd": "it needs random numbers of its own",
     "sophia": "it needs an estimate of the Hessian",
     "polyak_sgd": "it takes no learning rate",
     "schedule_free": "it evaluates other parameters than it trains",
@@ -70,6 +72,8 @@ class Optimizer:
             raise UserError(f"--optimizer.ema lies in [0, 1), not {self.ema}")
         factory, who = optimizer_factory(self.name), f"--optimizer.args: {self.name}"
         _check_arguments(factory, self.args, who, frozenset({"learning_rate"}))
+        if self.name in CONSTANT_RATE and self.schedule.name != "constant":
+            raise UserError(f"optimizer '{self.name}' takes no schedule: set --optimizer.schedule.name constant")
         named = {name: value for name, value in self.schedule.args.items() if not name.isdigit()}
         _check_arguments(schedule_factory(self.schedule.name), named, f"the schedule {self.schedule.name}")
 
@@ -92,7 +96,8 @@ def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.G
         rate = learning_rate(optimizer, steps, hyper["learning_rate"])
         return optax.with_extra_args_support(optax.chain(*before, factory(learning_rate=rate, **args)))
     except (TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"optimizer '{optimizer.name}' with schedule '{optimizer.schedule.name}': {error}") from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"optimizer '{optimizer.name}' with schedule '{optimizer.schedule.name}': {reason}") from error
 
 
 def learning_rate(optimizer: Optimizer, steps: int, highest):

@@ -86,8 +86,8 @@ def compile_programs(
     try:
         lowered_step = step.lower(example, hyper, x, y, rows, np.int32(0))
     except (TypeError, ValueError, NotImplementedError) as error:  # an argument that the optimiser cannot work with
-        reason = str(error).splitlines()[0]
-        raise UserError(f"this network cannot be trained with '{experiment.optimizer.name}': {reason}") from error
+        with_what = f"optimizer '{experiment.optimizer.name}' and schedule '{experiment.optimizer.schedule.name}'"
+        raise UserError(f"cannot train with {with_what}: {str(error).splitlines()[0]}") from error
     jit = [
         jax.jit(each_seed(functions.init), out_shardings=everywhere).lower(hyper),
         lowered_step,

@@ -10,6 +10,8 @@ from jax.extend import core as jex
 
 from ..models.core import Model, count
 
+OUTSIDE = "(outside layers)"
+
 
 class Layer(NamedTuple):
     """A row of the table, for one example."""
@@ -24,14 +26,16 @@ class Layer(NamedTuple):
 def layers(model: Model, spec) -> list[Layer]:
     """The layers of a network for a batch `spec` [B, ...], in the order in which they compute.
 
-    They are the named scopes of its program, so a Flax module shows its layers as well. Raises what the network raises
-    for an input that does not fit.
+    They are the named scopes of its program, so a Flax Linen module shows its layers as well; what is in none (an NNX
+    module) is one row. Raises what the network raises for an input that does not fit.
     """
     params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
     program = trace(model, params, state, spec, train=True)
     groups: dict[str, list] = {}
+    outer = {_scope(equation).split("/")[0] for equation in program.eqns}
+    around = outer.pop() if len(outer) == 1 and not outer & set(params) else ""  # Linen's, the name of the class
     for equation in program.eqns:
-        groups.setdefault(_scope(equation), []).append(equation)
+        groups.setdefault(_scope(equation).removeprefix(around).removeprefix("/"), []).append(equation)
     rows = []
     for name, equations in groups.items():
         own = _parameters(params, name)
@@ -40,8 +44,9 @@ def layers(model: Model, spec) -> list[Layer]:
             shape = outputs[-1].aval.shape if outputs else ()
             size = sum(o.aval.size * o.aval.dtype.itemsize for o in outputs) // spec.shape[0]
             work = sum(map(_work, equations)) // spec.shape[0]
-            rows.append(Layer(name or "(outside layers)", tuple(shape[1:]), own, work, size))
-    return rows
+            rows.append(Layer(name or OUTSIDE, tuple(shape[1:]), own, work, size))
+    unclaimed = count(params) - sum(row.parameters for row in rows)
+    return [row._replace(parameters=row.parameters + unclaimed) if row.name == OUTSIDE else row for row in rows]
 
 
 def multiply_adds(model: Model, spec) -> int:

@@ -1,6 +1,7 @@
 """Weights as one safetensors file: an array for each leaf of params and state, named by its path: "conv1.kernel"."""
 
 import os
+import re
 from pathlib import Path
 
 import jax
@@ -10,11 +11,18 @@ from ..errors import UserError, nearest
 
 
 def save(path: Path, weights: dict) -> None:
-    """Writes {"params", "state"} to a file, which is replaced only when the new one is whole."""
+    """Writes {"params", "state"} to a file, which is replaced only when the new one is whole. Raises OSError."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     part = path.with_suffix(".part")
-    save_file({name: np.ascontiguousarray(leaf) for name, leaf in _names(weights).items()}, part)
+    try:
+        save_file({name: np.ascontiguousarray(leaf) for name, leaf in _names(weights).items()}, part)
+    except SafetensorError as error:
+        code = re.search(r"os error (\d+)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
     os.replace(part, path)
 
 

@@ -1,0 +1,202 @@
+"""Stopped by a signal at any moment and resumed, a run ends bit for bit where the uninterrupted one ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from purezoo.train import loop
+
+from .conftest import QUICK
+
+EVERYTHING = (
+    "mlp_digits", "--model.widths", "32", "16", "--model.batch-norm", "--model.dropout", "0.3",
+    "--optimizer.ema", "0.9",
+    "--optimizer.learning-rate", "0.02", "--optimizer.schedule.name", "warmup_cosine_decay", "--train.epochs", "30",
+    "--train.patience", "12", "--train.eval-every", "20", "--train.checkpoint-every", "30", *QUICK,
+)  # fmt: skip
+SHORT = ("--train.epochs", "2", "--train.eval-every", "8", "--train.checkpoint-every", "12", *QUICK)
+WINE = ("mlp_wine", "--train.epochs", "6", "--train.eval-every", "8", "--train.checkpoint-every", "12", *QUICK)
+OTHERS = {
+    "LeNet": ("lenet_digits", "--model.width", "1", *SHORT),
+    "several seeds together": (*WINE, "--train.seeds", "3", "--train.together", "yes", "--train.patience", "3"),
+    "several seeds one by one": (*WINE, "--train.seeds", "3", "--train.together", "no", "--train.patience", "3"),
+}
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """The weights and the history of a finished run, and of each of its seeds, by their place in its folder."""
+    found = [path for pattern in ("model.safetensors", "metrics.jsonl") for path in folder.rglob(pattern)]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def lines(folder: Path) -> int:
+    history = folder / "metrics.jsonl"
+    return len(history.read_text().splitlines()) if history.is_file() else 0
+
+
+def checkpoint_steps(folder: Path) -> list[int]:
+    return sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """`interrupt(number, n)`: this process sends itself a signal when it has written n more evaluations."""
+    write = loop.History.write
+
+    def at(number: int, n: int):
+        left = [n]
+
+        def write_and_stop(self, new):
+            write(self, new)
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(loop.History, "write", write_and_stop)
+
+    return at
+
+
+def stopped_by(number: int, folder: Path, written: int, *args) -> tuple[int, str]:
+    """Runs the command in a process of its own and sends it a signal when so many evaluations are written."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "purezoo", "train", *map(str, args)], stderr=subprocess.PIPE, text=True
+    )
+    while lines(folder) < written and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+def test_three_signals_and_the_same_end(purezoo, tmp_path):
+    """Batch norm, dropout, schedule, moving average and early stopping; one run stopped three times."""
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    assert purezoo("train", *EVERYTHING, "--out", straight)[0] == 0
+    summary = json.loads((straight / "summary.json").read_text())
+    assert 600 < summary["steps"] < 1200, "patience ends the run early, after the last signal"
+    assert summary["best_step"] == summary["steps"] - 12 * 20
+
+    code, errors = stopped_by(signal.SIGTERM, stopped, 5, *EVERYTHING, "--out", stopped)
+    assert (code, errors.count("\n")) == (143, 2)
+    assert "SIGTERM: saved at step" in errors
+    assert f"purezoo train --resume {stopped}" in errors
+    code, errors = stopped_by(signal.SIGINT, stopped, 12, "--resume", stopped, *QUICK)
+    assert code == 130
+    assert "SIGINT: saved at step" in errors
+    code, errors = stopped_by(signal.SIGKILL, stopped, 20, "--resume", stopped, *QUICK)
+    assert (code, errors) == (-signal.SIGKILL, "")
+
+    assert not (stopped / "summary.json").exists()
+    code, out, errors = purezoo("eval", stopped)
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "did the run finish?" in errors
+    assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
+    assert results(stopped) == results(straight)
+
+    code, out, _ = purezoo("train", "--resume", stopped)
+    assert code == 0
+    assert "has finished already" in out
+    code, _, errors = purezoo("train", *EVERYTHING, "--out", stopped)
+    assert code == 2
+    assert f"purezoo train --resume {stopped}" in errors
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_other_runs_stopped_twice(purezoo, interrupt, tmp_path, what):
+    args, straight, stopped = OTHERS[what], tmp_path / "straight", tmp_path / "stopped"
+    assert purezoo("train", *args, "--out", straight)[0] == 0
+    interrupt(signal.SIGTERM, 2)
+    assert purezoo("train", *args, "--out", stopped)[0] == 143
+    interrupt(signal.SIGINT, 7 if "one by one" in what else 2)
+    assert purezoo("train", "--resume", stopped, *QUICK)[0] == 130
+    assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
+    assert results(stopped) == results(straight)
+    assert len(results(straight)) == (2 if what == "LeNet" else 7 if "together" in what else 6)
+
+
+def damage(checkpoint: Path, how: str) -> None:
+    files = sorted((path for path in checkpoint.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = files[-1]
+    data = bytearray(largest.read_bytes())
+    if how == "flipped":
+        for i in range(len(data) // 3, len(data), 7):
+            data[i] ^= 0xFF
+        largest.write_bytes(data)
+    elif how == "truncated":
+        for path in files:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    else:
+        shutil.rmtree(checkpoint / "state")
+
+
+def test_damaged_checkpoints(purezoo, interrupt, tmp_path):
+    """A damaged newest one is reported and the one before it is used; all damaged: the run cannot go on."""
+    args, straight, stopped = OTHERS["LeNet"], tmp_path / "straight", tmp_path / "stopped"
+    assert purezoo("train", *args, "--out", straight)[0] == 0
+    interrupt(signal.SIGTERM, 6)
+    assert purezoo("train", *args, "--out", stopped)[0] == 143
+    kept = checkpoint_steps(stopped)
+    assert kept[-1] == 48
+    assert len(kept) in (2, 3), "the two latest, and the best"
+    for how in ("flipped", "truncated", "missing"):
+        folder = tmp_path / how
+        shutil.copytree(stopped, folder)
+        damage(folder / "checkpoints" / "48", how)
+        code, out, _ = purezoo("train", "--resume", folder, "--no-pictures")
+        assert code == 0
+        assert "the checkpoint of step 48 is damaged" in out
+        assert f"going on after step {kept[-2]}" in out
+        assert results(folder) == results(straight)
+    for step in kept:
+        damage(stopped / "checkpoints" / str(step), "flipped")
+    code, _, errors = purezoo("train", "--resume", stopped, *QUICK)
+    assert code == 2
+    assert "are damaged" in errors
+
+
+def test_without_a_checkpoint_it_starts_over(purezoo, interrupt, tmp_path):
+    """Killed before the first checkpoint: its half-written history is replaced."""
+    args, straight, stopped = OTHERS["LeNet"], tmp_path / "straight", tmp_path / "stopped"
+    assert purezoo("train", *args, "--out", straight)[0] == 0
+    interrupt(signal.SIGTERM, 2)
+    assert purezoo("train", *args, "--out", stopped)[0] == 143
+    shutil.rmtree(stopped / "checkpoints")
+    (stopped / "splits.npz").unlink()
+    with (stopped / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 24, "epo')
+    assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
+    assert results(stopped) == results(straight)
+
+
+def test_two_processes_cannot_train_in_one_folder(purezoo, tmp_path):
+    folder = tmp_path / "run"
+    args = [
+        sys.executable,
+        "-m",
+        "purezoo",
+        "train",
+        *EVERYTHING,
+        "--train.patience",
+        "0",
+        "--train.epochs",
+        "1000",
+        "--out",
+    ]
+    process = subprocess.Popen([*args, str(folder)])
+    try:
+        while not (folder / "metrics.jsonl").is_file() and process.poll() is None:
+            time.sleep(0.01)
+        code, _, errors = purezoo("train", "--resume", folder, *QUICK)
+        assert (code, errors.count("\n")) == (2, 1)
+        assert "another process trains in" in errors
+    finally:
+        process.kill()
+        process.wait()

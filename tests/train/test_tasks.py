@@ -1,0 +1,107 @@
+"""Metrics as exact sums: against scikit-learn, whatever the batch size; and each task overfits one tiny batch."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn import metrics as reference
+
+from purezoo.models import MLP
+from purezoo.train.config import Experiment, Train
+from purezoo.train.evaluation import masked_batches, of_seed, totals
+from purezoo.train.optimizers import Optimizer
+from purezoo.train.steps import functions, hyper_parameters
+from purezoo.train.tasks import Classification, Regression
+
+N, SIZES = 131, (1, 7, 64, 131, 1000)
+rng = np.random.default_rng(0)
+
+
+def outputs_are_inputs(params, state, x, *, key=None, train=False):
+    return x, state
+
+
+def evaluate(task, info, x, y, size):
+    """The metrics of a network that gives its inputs back, and the totals they come from."""
+    loss = task.loss(info)
+
+    @jax.jit
+    def batch(rows, weight):
+        data = {"x": x[rows], "y": y[rows], "weight": weight}
+        return loss(outputs_are_inputs, {}, {}, data, train=False)[1][1]
+
+    sums = of_seed(
+        totals(lambda rows, weight: batch(jnp.asarray(rows), jnp.asarray(weight)), np.arange(len(x)), size), 0
+    )
+    return task.summarize(sums), sums
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_classification_against_scikit_learn(info, size):
+    logits, labels = jnp.asarray(rng.normal(size=(N, 5)), jnp.float32), jnp.asarray(rng.integers(0, 5, N))
+    found, sums = evaluate(Classification(top_k=2), info("classification", (5,), 5), logits, labels, size)
+    chance = softmax(np.asarray(logits, np.float64), axis=1)
+    assert found["accuracy"] == reference.accuracy_score(labels, logits.argmax(1))
+    assert found["top_k_accuracy"] == reference.top_k_accuracy_score(labels, logits, k=2)
+    assert found["loss"] == pytest.approx(reference.log_loss(labels, chance), rel=1e-6)
+    np.testing.assert_array_equal(sums["confusion"][0], reference.confusion_matrix(labels, logits.argmax(1)))
+    assert sums["loss"][1] == N
+
+
+def test_top_k_is_reported_only_where_there_are_more_classes(info):
+    logits, labels = jnp.zeros((4, 3)), jnp.zeros(4, jnp.int32)
+    assert "top_k_accuracy" not in evaluate(Classification(), info("classification", (3,), 3), logits, labels, 4)[0]
+    assert "top_k_accuracy" in evaluate(Classification(top_k=2), info("classification", (3,), 3), logits, labels, 4)[0]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("targets", [1, 3])
+def test_regression_against_scikit_learn(info, targets, size):
+    """In the targets' own units, though the network predicts standardised ones."""
+    mean, std = rng.normal(size=targets) * 10, rng.uniform(1, 50, targets)
+    guess, true = rng.normal(size=(2, N, targets))
+    record = info("regression", (targets,), targets, mean, std)
+    found, _ = evaluate(Regression(), record, jnp.asarray(guess, jnp.float32), jnp.asarray(true, jnp.float32), size)
+    own_true, own_guess = true * std + mean, guess * std + mean
+    assert found["rmse"] == pytest.approx(np.sqrt(reference.mean_squared_error(own_true, own_guess)), rel=1e-5)
+    assert found["mae"] == pytest.approx(reference.mean_absolute_error(own_true, own_guess), rel=1e-5)
+    assert found["r2"] == pytest.approx(reference.r2_score(own_true, own_guess), abs=1e-5)
+    assert found["loss"] == pytest.approx(np.mean((guess - true) ** 2), rel=1e-6)
+
+
+def test_huber_counts_far_errors_linearly(info):
+    error = np.array([[0.5], [-2.0], [10.0]], np.float32)
+    found, _ = evaluate(Regression(huber=1.0), info("regression", (1,), 1), jnp.asarray(error), jnp.zeros((3, 1)), 2)
+    assert found["loss"] == pytest.approx(np.mean([0.5 * 0.25, 1.5, 9.5]), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 16])
+def test_every_row_is_in_one_batch(size):
+    rows = np.arange(5, 15)
+    batches = list(masked_batches(rows, size))
+    assert {len(part) for part, _ in batches} == {size}
+    np.testing.assert_array_equal(np.concatenate([part[weight > 0] for part, weight in batches]), rows)
+
+
+@pytest.mark.parametrize(
+    "task", [Classification(), Classification(label_smoothing=0.1), Regression(), Regression(huber=1.0)]
+)
+def test_each_task_overfits_a_tiny_batch(info, task):
+    outputs = 3 if task.kind == "classification" else 2
+    record = info(task.kind, (6,), outputs)
+    x = rng.normal(size=(8, 6)).astype(np.float32)
+    y = rng.integers(0, 3, 8) if task.kind == "classification" else rng.normal(size=(8, 2)).astype(np.float32)
+    experiment = Experiment(
+        MLP(outputs, widths=(32,)), optimizer=Optimizer(learning_rate=0.01), train=Train(batch_size=8)
+    )
+    made = functions(replace(experiment, task=task), record, steps=300)
+    hyper = jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0]))
+    run = jax.jit(
+        lambda run: jax.lax.fori_loop(0, 300, lambda _, run: made.step(run, hyper, {"x": x, "y": y}), run)
+    )(made.init(hyper))  # fmt: skip
+    sums = made.evaluate({"params": run.params, "state": run.state}, {"x": x, "y": y, "weight": np.ones(8)})
+    found = task.summarize(jax.tree.map(np.asarray, sums))
+    assert found[task.headline] > 0.99
