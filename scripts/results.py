@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Published results come from committed records of runs, configs/results/NAME.json; this script writes them down.
 
-    scripts/results.py add RUN...   keep the record of a finished run of a config
-    scripts/results.py              write the README's table and the figures in the configs' docstrings
-    scripts/results.py --check      fail where they, or a config, differ from the records
+scripts/results.py add RUN...   keep the record of a finished run of a config
+scripts/results.py              write the README's table and the figures in the configs' docstrings
+scripts/results.py --check      fail where they, or a config, differ from the records
 """
 
 import argparse

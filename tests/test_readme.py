@@ -45,8 +45,8 @@ def test_command(line, purezoo, workplace, mnist_folder, monkeypatch):
     for name in ("mlp_digits", "lenet_digits"):
         if not Path("runs", name).exists():
             assert purezoo("train", name, *QUICK, "--out", f"runs/{name}")[0] == 0
-    meant = {"FOLDER": mnist_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "RUN": "runs/mlp_digits", "FILE": "digit.png"}
-    meant |= {"NAME_DATA": "mlp_wine", "runs/NAME_DATA": "runs/new"}
+    meant = {"FOLDER": mnist_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "FILE": "digit.png"}
+    meant |= {"RUN": "runs/mlp_digits", "NAME_DATA": "mlp_wine", "runs/NAME_DATA": "runs/new"}
     words = [str(meant.get(word, word)) for word in shlex.split(line)[1:]]
     if words[0] == "train" and not {"--resume", "--help"} & set(words):
         words += QUICK

@@ -48,6 +48,7 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
 
     Raises UserError for what does not fit, before any work, and Interrupted where a signal stopped it.
     """
+    experiment = dataclasses.replace(experiment, data=experiment.data.absolute())
     with locked(folder, options.resume), top_folder(folder):
         dataset = load_data(experiment, folder if options.resume else None)
         compiled = functions(experiment, dataset.info, total_steps(experiment, dataset))

@@ -34,11 +34,13 @@ def open_run(folder: Path, trust: bool) -> tuple[Experiment, Info, Functions, di
 
 
 def seed_folders(folder: Path) -> list[Path]:
-    """The folders of a run's seeds, or the run's own where it trained one."""
+    """The folders of a run's seeds, or the run's own where it trained one. UserError where some are unfinished."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    found = sorted(folder.glob("seed-*/config.json"), key=lambda path: int(path.parent.name.removeprefix("seed-")))
-    return [path.parent for path in found] or [folder]
+    found = sorted(folder.glob("seed-*"), key=lambda path: int(path.name.removeprefix("seed-")))
+    if found and not (folder / "summary.json").is_file():
+        raise UserError(f"{folder} has not finished all its seeds: `purezoo train --resume {folder}` goes on with them")
+    return found or [folder]
 
 
 def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: bool) -> dict[str, Any]:

@@ -134,7 +134,8 @@ class Regression:
         squared, n = sums["squared_error"]
         deviation = sums["squared_target"][0] - sums["target"][0] ** 2 / n
         absolute, count = sums["absolute_error"]
-        r2 = 1 - squared / deviation if np.all(deviation > 0) else np.nan
+        with np.errstate(all="ignore"):  # of a constant target, as scikit-learn has it: 1 where it is met, else 0
+            r2 = np.where(deviation > 0, 1 - squared / deviation, np.where(squared == 0, 1.0, 0.0))
         return loss | {
             "rmse": float(np.sqrt(squared.mean() / n)),
             "mae": float(absolute / count),

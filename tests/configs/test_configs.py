@@ -3,6 +3,7 @@
 import importlib
 
 import pytest
+
 from purezoo.train.config import Experiment, config_names, from_json, load_config, to_json
 
 

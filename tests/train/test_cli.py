@@ -190,3 +190,15 @@ def test_a_folder_is_chosen_where_none_is_named(purezoo, tmp_path):
     assert "folder: runs/mlp_wine\n" in purezoo(*args)[1]
     assert "folder: runs/mlp_wine-2" in purezoo(*args)[1]
     assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_run_on_a_relative_path_is_evaluated_from_anywhere(purezoo, tmp_path, monkeypatch):
+    x = np.arange(40, dtype=np.float32).reshape(20, 2)
+    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(20) % 2)
+    code, *_ = purezoo(
+        "train", "mlp_wine", "--data.source", "mine.npz", "--model.outputs", 2, "--train.batch-size", 4, "--no-pictures"
+    )  # fmt: skip
+    assert code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert purezoo("eval", tmp_path / "runs" / "mlp_wine", "--json")[0] == 0

@@ -1,7 +1,7 @@
 """The configuration of a run's data, checked before any work starts."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import UserError, nearest
@@ -59,6 +59,11 @@ class Data:
         """The suffix, .csv or .npz, where the source is a path to such a file, else nothing."""
         suffix = Path(self.source).suffix.lower()
         return suffix if suffix in FILES and not self.source.startswith("tfds:") else ""
+
+    def absolute(self) -> "Data":
+        """The same data by paths that hold in any working directory, as a run records them."""
+        source = str(self.path.resolve()) if self.file else self.source
+        return replace(self, source=source, dir=str(Path(os.path.expanduser(self.dir)).resolve()) if self.dir else "")
 
     @property
     def path(self) -> Path:
