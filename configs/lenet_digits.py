@@ -1,6 +1,6 @@
 """LeNet on scikit-learn's handwritten digits (8 x 8 pixels). No download: the data come with scikit-learn.
 
-purezoo train lenet_digits
+`purezoo train lenet_digits`
 """
 
 from ..models import LeNet

@@ -1,6 +1,6 @@
 """Linear regression on scikit-learn's diabetes data: 10 measurements of 442 patients, and their disease a year later.
 
-purezoo train linear_diabetes
+`purezoo train linear_diabetes`
 """
 
 from ..models import LinearRegression

@@ -1,6 +1,6 @@
 """Logistic regression on scikit-learn's handwritten digits (8 x 8 pixels). No download.
 
-purezoo train logistic_digits
+`purezoo train logistic_digits`
 """
 
 from ..models import LogisticRegression

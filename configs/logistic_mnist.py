@@ -1,6 +1,6 @@
 """Logistic regression on MNIST.
 
-purezoo train logistic_mnist --data.dir FOLDER
+`purezoo train logistic_mnist --data.dir FOLDER`
 """
 
 from ..models import LogisticRegression

@@ -1,6 +1,6 @@
 """A multilayer perceptron on scikit-learn's handwritten digits (8 x 8 pixels). No download.
 
-purezoo train mlp_digits
+`purezoo train mlp_digits`
 """
 
 from ..models import MLP

@@ -1,6 +1,6 @@
 """A multilayer perceptron on scikit-learn's wine data: 13 chemical measurements, three growers. No download.
 
-purezoo train mlp_wine
+`purezoo train mlp_wine`
 """
 
 from ..models import MLP

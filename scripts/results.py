@@ -74,8 +74,8 @@ def written() -> dict[Path, str]:
 
 def docstring(text: str, record: dict[str, Any]) -> str:
     """A config's text with its command and its figures as the last paragraphs of its docstring."""
-    about = text.split('"""')[1].split("\n\n    purezoo train")[0]
-    figures = f"{about}\n\n    {record['command']}\n\n{sentence(record)}\n"
+    about = text.split('"""')[1].split("\n\n`purezoo train")[0]
+    figures = f"{about}\n\n`{record['command']}`\n\n{sentence(record)}\n"
     return f'"""{figures}"""' + text.split('"""', 2)[2]
 
 

@@ -1,6 +1,8 @@
 """The training loop: a straight line from the first step, or a checkpoint, to the last."""
 
 import contextlib
+import functools
+import importlib
 import json
 import signal
 import threading
@@ -57,8 +59,13 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
     run, memory = programs.init(hyper), Memory.fresh(len(seeds), higher)
     with contextlib.ExitStack() as stack:
         received = stack.enter_context(signals())
-        checkpointer = stack.enter_context(checkpoints.open_checkpoints(folder, higher))
-        if resume and (found := checkpoints.restore(checkpointer, run, progress.note)):
+        threading.Thread(target=importlib.import_module, args=("orbax.checkpoint",), daemon=True).start()
+
+        @functools.cache
+        def checkpointer():  # opened when needed first: by then Orbax has been imported beside the training
+            return stack.enter_context(checkpoints.open_checkpoints(folder, higher))
+
+        if resume and (found := checkpoints.restore(checkpointer(), run, progress.note)):
             run, memory = programs.place(found[0]), Memory(**found[1])
             progress.note(f"going on after step {_step(run)}")
         step, score = _step(run), None
@@ -90,10 +97,10 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             )
             if due or last or received:
                 memory.run_s = time.perf_counter() - started
-                checkpoints.save(checkpointer, run, vars(memory), score if evaluated else None)
+                checkpoints.save(checkpointer(), run, vars(memory), score if evaluated else None)
                 saved = time.perf_counter()
             if received and not last:
-                checkpointer.wait()
+                checkpointer().wait()
                 raise Interrupted(received[0], step, folder)
         progress.end()
     return (run.best or present(run)), memory, step
@@ -231,7 +238,7 @@ def _stop_if_not_finite(failed, seeds: list[int], checkpointer) -> None:
     if not bad:
         return
     step, seed = min(bad)
-    kept = checkpointer.latest
+    kept = checkpointer().latest
     raise UserError(
         f"the loss of seed {seed} is not finite at step {step}. Lower --optimizer.learning-rate or try --optimizer.clip"
         + (f". The checkpoint of step {kept.step} is kept." if kept else ".")

@@ -82,7 +82,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         params, state = model.init(jax.random.key(hyper["seed"]), spec)
         opt = optimizers.build(optimizer, steps, hyper).init(params)
         batch = example_batch(experiment, info)
-        metrics = jax.eval_shape(lambda: gradient(params, state, batch, jax.random.key(0), hyper)[3])
+        metrics = jax.eval_shape(lambda: loss(params, state, batch, jax.random.key(0), hyper)[1][1])
         copy = jax.tree.map(jnp.copy, params)  # no two donated arrays may be one
         return RunState(
             step=jnp.int32(0),

@@ -21,7 +21,7 @@ def test_config_trains_and_evaluates(purezoo, mnist_folder, name):
 def test_docstring_opens_with_what_it_is_and_the_command(name):
     lines = importlib.import_module(f"purezoo.configs.{name}").__doc__.splitlines()
     assert lines[0].endswith(".")
-    assert any(line.strip().startswith(f"purezoo train {name}") for line in lines)
+    assert any(line.startswith(f"`purezoo train {name}") for line in lines)
 
 
 @pytest.mark.parametrize("name", config_names())
