@@ -46,10 +46,11 @@ class Memory:
 
 
 def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: list[int], folder: Path,
-        progress: Progress, resume: bool) -> tuple[dict, Memory, int]:  # fmt: skip
+        progress: Progress, resume: bool, received: list[int]) -> tuple[dict, Memory, int]:  # fmt: skip
     """Trains all seeds to the end. Returns the final weights {"params", "state"}, the memory and the steps taken.
 
-    Raises Interrupted after a signal, with the state saved, and UserError at the first loss that is not finite.
+    `received` fills with signals, see `signals`. Raises Interrupted after one, with the state saved, and UserError at
+    the first loss that is not finite.
     """
     train, steps = experiment.train, total_steps(experiment, dataset)
     every = train.eval_every or steps_per_epoch(experiment, dataset)
@@ -58,7 +59,6 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
     hyper = programs.hyper(seeds)
     run, memory = programs.init(hyper), Memory.fresh(len(seeds), higher)
     with contextlib.ExitStack() as stack:
-        received = stack.enter_context(signals())
         threading.Thread(target=importlib.import_module, args=("orbax.checkpoint",), daemon=True).start()
 
         @functools.cache

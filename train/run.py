@@ -24,7 +24,7 @@ from . import config, data, weights
 from .config import Experiment
 from .data import Dataset, Info
 from .evaluation import of_seed
-from .loop import Memory, fit, read_history, steps_per_epoch, total_steps
+from .loop import Memory, fit, read_history, signals, steps_per_epoch, total_steps
 from .programs import Programs, compile_programs, make_mesh
 from .progress import Progress
 from .show import multiply_adds
@@ -49,7 +49,7 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
     Raises UserError for what does not fit, before any work, and Interrupted where a signal stopped it.
     """
     experiment = dataclasses.replace(experiment, data=experiment.data.absolute())
-    with locked(folder, options.resume), top_folder(folder):
+    with locked(folder, options.resume), signals() as received, top_folder(folder):
         dataset = load_data(experiment, folder if options.resume else None)
         compiled = functions(experiment, dataset.info, total_steps(experiment, dataset))
         check(experiment, dataset, compiled, folder)
@@ -62,7 +62,7 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
         programs = compile_programs(experiment, compiled, dataset, len(seeds) if together else 1, mesh)
         note(f"compiled in {programs.compile_s:.1f} s")
         start_folder(folder, experiment, dataset, source)
-        job = Job(experiment, dataset, compiled, programs, source, options)
+        job = Job(experiment, dataset, compiled, programs, source, options, received)
         if together:
             summaries = train_together(job, seeds, folder)
         elif len(seeds) > 1:
@@ -85,16 +85,18 @@ class Job:
     programs: Programs
     source: Path | None
     options: Options
+    received: list[int]  # signals
 
-    def progress(self) -> Progress:
-        return Progress(total_steps(self.experiment, self.dataset), self.options.quiet)
+    def fit(self, seeds: list[int], folder: Path) -> tuple[dict, Memory, int]:
+        """Trains seeds to the end: their final weights, the loop's memory and the steps taken."""
+        progress = Progress(total_steps(self.experiment, self.dataset), self.options.quiet)
+        resume, received = self.options.resume, self.received
+        return fit(self.experiment, self.dataset, self.programs, seeds, folder, progress, resume, received)
 
 
 def train_one(job: Job, seed: int, folder: Path) -> dict:
     """One seed in its folder."""
-    final, memory, steps = fit(
-        job.experiment, job.dataset, job.programs, [seed], folder, job.progress(), job.options.resume
-    )
+    final, memory, steps = job.fit([seed], folder)
     return finish(job, job.experiment, folder, seed, 0, final, memory, steps, test(job, final))
 
 
@@ -111,9 +113,7 @@ def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
 
 def train_together(job: Job, seeds: list[int], folder: Path) -> list[dict]:
     """All seeds in one program; then each gets its folder."""
-    final, memory, steps = fit(
-        job.experiment, job.dataset, job.programs, seeds, folder, job.progress(), job.options.resume
-    )
+    final, memory, steps = job.fit(seeds, folder)
     tested, lines, summaries = test(job, final), read_history(folder), []
     for i, seed in enumerate(seeds):
         home, one = folder / f"seed-{seed}", single(job.experiment, seed)

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from purezoo.errors import Interrupted
 from purezoo.train import loop
+from purezoo.train import run as runs
+from purezoo.train.config import load_config
 
 from .conftest import QUICK
 
@@ -200,3 +203,16 @@ def test_two_processes_cannot_train_in_one_folder(purezoo, tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_signal_before_the_first_step_is_answered_after_it(tmp_path, monkeypatch):
+    def compile_and_be_stopped(*args):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return compile_programs(*args)
+
+    compile_programs = runs.compile_programs
+    monkeypatch.setattr(runs, "compile_programs", compile_and_be_stopped)
+    with pytest.raises(Interrupted) as stopped:
+        runs.train(load_config("mlp_wine")[0], tmp_path / "run")
+    assert (stopped.value.code, stopped.value.step) == (143, 1)
+    assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
