@@ -7,10 +7,12 @@ from ..models import LeNet
 from ..train.config import Experiment, Train
 from ..train.data import Data
 from ..train.optimizers import Optimizer, Schedule
+from ..train.tasks import Classification
 
 EXPERIMENT = Experiment(
     model=LeNet(classes=10, padding="SAME", width=2, dropout=0.3),
     data=Data(source="digits"),
-    optimizer=Optimizer(name="adam", learning_rate=2e-3, schedule=Schedule("cosine_decay")),
+    task=Classification(label_smoothing=0.05),
+    optimizer=Optimizer(name="adam", learning_rate=2e-3, ema=0.99, schedule=Schedule("cosine_decay")),
     train=Train(batch_size=32, epochs=40),
 )

@@ -1,4 +1,4 @@
-"""The benchmark's data: MNIST, or scikit-learn's digits made as many and as large, in one NPZ file that every worker reads.
+"""The benchmark's data: MNIST, or scikit-learn's digits made as many and as large, in one NPZ file for all workers.
 
     arrays.py FILE [--dir DIR] [--examples N]
 

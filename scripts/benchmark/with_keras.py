@@ -4,10 +4,10 @@ import os
 
 os.environ["KERAS_BACKEND"] = "jax"
 
-import arrays  # noqa: E402
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-from keras import layers  # noqa: E402
+import arrays
+import keras
+import numpy as np
+from keras import layers
 
 NETWORKS = {
     "mlp": lambda: [layers.Flatten(), layers.Dense(512, "relu"), layers.Dense(256, "relu"), layers.Dense(10)],

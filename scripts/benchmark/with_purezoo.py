@@ -27,7 +27,11 @@ class CNN:
     """images [B, 28, 28, 1] -> logits [B, 10]."""
 
     def build(self) -> Model:
-        return chain(conv(32, 3), relu, max_pool(2), conv(64, 3), relu, max_pool(2), flatten, dense(128), relu, dense(10))
+        return chain(
+            conv(32, 3), relu, max_pool(2),
+            conv(64, 3), relu, max_pool(2),
+            flatten, dense(128), relu, dense(10),
+        )  # fmt: skip
 
 
 NETWORKS = {"mlp": MLP(widths=(512, 256)), "cnn": CNN(), "lenet": LeNet()}

@@ -1,11 +1,10 @@
 """One peer in a process of its own, so that allocators, thread pools and environment variables do not mix.
 
-    worker.py PEER forms WORKLOAD                   prints the names of the forms in which the peer can train it
-    worker.py PEER serve WORKLOAD FORM FILE         trains as it is told on standard input: a number of steps a line
-    worker.py PEER process FILE FOLDER              one epoch of the MLP, the test set, the weights saved, as a user's script
+    worker.py PEER serve WORKLOAD FILE FORM     trains as it is told on standard input: a number of steps a line
+    worker.py PEER process FILE FOLDER          one epoch of the MLP, the test set, the weights saved, as a script does
 
 A peer is a module with_PEER.py beside this file:
-    FORMS: {workload: [form, ...]}
+    FORMS: {workload: [form, ...]}, the ways in which it can train a network
     trainer(workload, form, arrays) -> (train, parameters), where train(steps) -> the mean loss of these steps
     process(arrays file, folder) -> test accuracy
 """
@@ -22,18 +21,18 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print does not mix with the answers
     module = importlib.import_module(f"with_{peer}")
-    if command == "forms":
-        answer(answers, forms=module.FORMS[rest[0]])
-    elif command == "process":
+    if command == "process":
         answer(answers, accuracy=module.process(*rest))
     else:
         serve(module, answers, *rest)
 
 
-def serve(module, answers, workload: str, form: str, file: str) -> None:
-    """Builds the network, then trains as many steps as each line of standard input says."""
+def serve(module, answers, workload: str, file: str, form: str) -> None:
+    """Builds the network (in the first form where none is named), then trains as many steps as each line says."""
+    forms = module.FORMS[workload]
+    form = form or forms[0]
     train, parameters = module.trainer(workload, form, file)
-    answer(answers, parameters=parameters)
+    answer(answers, form=form, forms=forms, parameters=parameters)
     for line in sys.stdin:
         started = time.perf_counter()
         loss = train(int(line))
