@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sys
+import time
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ..errors import Interrupted, UserError, nearest
+
+BEGAN = time.perf_counter()  # before jax is imported
 
 HELP = """\
 usage: purezoo COMMAND ...
@@ -120,7 +123,7 @@ def train(args: list[str]) -> int:
             raise UserError("train what? Name a config, `purezoo train lenet_digits`, or a run: --resume RUN")
         folder = Path(flags.resume)
         experiment, source = config.load(folder, flags.trust)
-        options = Options(True, flags.quiet, not flags.no_pictures)
+        options = Options(True, flags.quiet, not flags.no_pictures, BEGAN)
         if (folder / "summary.json").is_file():
             print(f"{folder} has finished already.")
             return report(folder, json.loads((folder / "summary.json").read_text()), experiment)
@@ -130,7 +133,7 @@ def train(args: list[str]) -> int:
         if flags.resume:
             raise UserError("--resume takes the settings of the run's folder: leave the config away")
         folder = Path(flags.out) if flags.out else free_folder(Path(name).stem)
-        options = Options(False, flags.quiet, not flags.no_pictures)
+        options = Options(False, flags.quiet, not flags.no_pictures, BEGAN)
     return report(folder, train_run(experiment, folder, source, options), experiment)
 
 

@@ -11,11 +11,12 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from . import config, weights
+from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
 from .evaluation import evaluate_split, predict_rows
+from .folder import load_data, load_info
 from .pictures import probabilities
-from .run import load_data, load_info, shapes
 from .steps import Functions, functions
 
 

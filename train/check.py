@@ -1,0 +1,87 @@
+"""What is refused before any work is done, and what is known from shapes alone."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import UserError, nearest
+from ..models.core import output_spec
+from .config import Experiment
+from .data import Dataset, Info
+from .loop import steps_per_epoch
+from .show import multiply_adds
+from .steps import Functions, RunState
+
+TOGETHER_MULTIPLY_ADDS = 20e6  # on a CPU, a step with more keeps the cores busy by itself
+
+
+def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder: Path) -> None:
+    """Raises UserError for anything that would stop the run later, before any work is done."""
+    train, info = experiment.train, dataset.info
+    steps_per_epoch(experiment, dataset)
+    run = shapes(experiment, info, compiled)
+    batch = {
+        "x": jnp.zeros((1, *info.shape)),
+        "y": jnp.zeros(1, jnp.int32) if info.kind == "classification" else jnp.zeros((1, len(info.targets))),
+        "weight": jnp.ones(1),
+    }
+    sums = jax.eval_shape(compiled.evaluate, {"params": run.params, "state": run.state}, batch)
+    with np.errstate(all="ignore"):
+        metrics = experiment.task.summarize(jax.tree.map(lambda a: np.ones(a.shape), sums))
+    if train.monitor not in metrics:
+        raise UserError(
+            f"--train.monitor {train.monitor}: the metrics are {', '.join(metrics)}.{nearest(train.monitor, metrics)}"
+        )
+    if train.patience and "validation" not in dataset.splits:
+        raise UserError("--train.patience needs a validation split: set --data.validation above 0")
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(run)) * train.seeds
+    free = shutil.disk_usage(folder).free
+    if 4 * size > free:  # three checkpoints and the weights
+        raise UserError(
+            f"{folder} has {free / 1e9:.1f} GB free, and this run's checkpoints need {4 * size / 1e9:.1f} GB"
+        )
+
+
+def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
+    """The shapes of the run's state. Raises UserError where the network does not fit the data or the task."""
+    hyper = {
+        name: jax.ShapeDtypeStruct((), jnp.float32) for name in ("learning_rate", "weight_decay", "l1", "l2", "ema")
+    }
+    hyper["seed"] = jax.ShapeDtypeStruct((), jnp.uint32)
+    model, network = experiment.model.build(), type(experiment.model).__name__
+    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *info.shape), jnp.float32)
+    try:
+        params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
+        out = output_spec(model, params, state, spec)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{network} does not fit examples of shape {info.shape}: {error}") from error
+    wanted = experiment.task.outputs(info)
+    if out.shape != (experiment.train.batch_size, wanted):
+        names = {field.name for field in dataclasses.fields(experiment.model)} & {"classes", "outputs"}
+        mend = "".join(f": set --model.{name} {wanted}" for name in names)
+        what = "classes" if info.kind == "classification" else "targets"
+        raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and the data have {wanted} {what}{mend}")
+    try:
+        return jax.eval_shape(compiled.init, hyper)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise UserError(f"{network} cannot be trained with '{experiment.optimizer.name}': {error}") from error
+
+
+def in_one_program(experiment: Experiment, dataset: Dataset) -> bool:
+    """Whether several seeds train in one program, where the experiment leaves it open.
+
+    On a CPU one after another is faster for convolutions and for steps large enough to keep all cores busy.
+    """
+    if experiment.train.together != "auto":
+        return experiment.train.together == "yes"
+    if jax.default_backend() != "cpu":
+        return True
+    model = experiment.model.build()
+    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *dataset.info.shape), jnp.float32)
+    params, _ = jax.eval_shape(model.init, jax.random.key(0), spec)
+    convolutional = any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
+    return not convolutional and multiply_adds(model, spec) < TOGETHER_MULTIPLY_ADDS
