@@ -1,0 +1,307 @@
+#!/usr/bin/env python3
+"""The speed of training on this machine's CPU beside what one would use instead: Flax, Keras on JAX and PyTorch.
+
+    scripts/benchmark.py [mlp cnn lenet process] [--data.dir DIR] [--rounds N] [--peers PEER ...] [--json FILE]
+
+The same network on the same data in the same run: batches of 128, Adam with a learning rate of 1e-3, float32. Each peer
+lives in a process of its own; they take turns in rounds, one at a time, after a warm-up. Of a peer with several forms
+(eager or compiled, train_on_batch or fit, ...) the fastest is measured. `process` is the time of a whole process from
+import to exit: one epoch of the MLP with evaluation and saved weights, with warm caches. A peer that is not installed
+is left out: `pip install -e '.[peers]'`. Nothing else should run on the machine.
+"""
+
+# This process stays small, and imports no numerics: Linux counts its memory into the peak of the processes it starts.
+import argparse
+import contextlib
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent / "benchmark"
+PEERS = {  # name -> title, package
+    "purezoo": ("purezoo", "jax"),
+    "linen": ("Flax Linen", "flax"),
+    "nnx": ("Flax NNX", "flax"),
+    "keras": ("Keras on JAX", "keras"),
+    "torch": ("PyTorch", "torch"),
+}
+WORKLOADS = {
+    "mlp": "MLP 784-512-256-10",
+    "cnn": "CNN 28x28: conv32, pool, conv64, pool, dense 128",
+    "lenet": "LeNet-5",
+    "process": "one epoch of the MLP, from import to exit",
+}
+
+
+class Failed(Exception):
+    """A worker ended, with what it said last."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workloads", nargs="*", metavar="workload", help=", ".join(WORKLOADS))
+    parser.add_argument("--data.dir", dest="data_dir", default="", help="folder of MNIST; else digits made as large")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--peers", nargs="+", choices=[*PEERS][1:], default=[*PEERS][1:])
+    parser.add_argument("--json", type=Path, help="file for the results")
+    parser.add_argument("--quick", action="store_true", help="see whether everything works, in one short round")
+    args = parser.parse_args()
+    if unknown := set(args.workloads) - set(WORKLOADS):
+        parser.error(f"there is no workload '{unknown.pop()}': choose from {', '.join(WORKLOADS)}")
+    peers = ["purezoo", *(peer for peer in args.peers if importlib.util.find_spec(PEERS[peer][1]))]
+    rounds, seconds = (1, 0.3) if args.quick else (args.rounds, 2.5)
+    data = "MNIST" if args.data_dir else "enlarged digits"
+    results = {"machine": machine(peers), "data": data, "workloads": {}}
+    print(f"{results['machine']['cpu']}; load before the start {results['machine']['load']:.2f}; {data}")
+    if absent := [PEERS[peer][0] for peer in args.peers if peer not in peers]:
+        print(f"not installed, left out: {', '.join(absent)}")
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        file = Path(folder) / "arrays.npz"
+        size = ["--examples", "6000" if args.quick else "60000", "--dir", args.data_dir]
+        subprocess.run([sys.executable, HERE / "arrays.py", file, *size], check=True, env=environment(folder))
+        for workload in args.workloads or WORKLOADS:
+            if workload == "process":
+                found = processes(peers, file, Path(folder), args.data_dir, rounds)
+                print_processes(found)
+            else:
+                found = steps_per_second(workload, peers, file, rounds, seconds)
+                print_speeds(workload, found)
+            results["workloads"][workload] = found
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n")
+    return 0
+
+
+# Steps a second
+
+
+class Worker:
+    """A peer's process, which trains when it is told to."""
+
+    def __init__(self, peer: str, workload: str, file: Path, form: str = ""):
+        self.peer, self.errors = peer, tempfile.TemporaryFile("w+")  # noqa: SIM115
+        command = [sys.executable, HERE / "worker.py", peer, "serve", workload, file, form]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+            env=environment(str(file.parent)),
+        )  # fmt: skip
+        built = self.answer()
+        self.form, self.forms, self.parameters = built["form"], built["forms"], built["parameters"]
+
+    def answer(self) -> dict:
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            self.errors.seek(0)
+            raise Failed((self.errors.read().strip().splitlines() or ["it ended without a word"])[-1])
+        return json.loads(line)
+
+    def train(self, steps: int) -> tuple[float, float]:
+        """Steps a second, and the mean loss of these steps."""
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        answer = self.answer()
+        return steps / answer["seconds"], answer["loss"]
+
+    def close(self) -> float:
+        """Ends the process. Its peak memory in MB."""
+        self.process.stdin.close()
+        return wait(self.process)
+
+
+def steps_per_second(workload: str, peers: list[str], file: Path, rounds: int, seconds: float) -> dict:
+    """Of each peer the steps a second in each round, the loss of steps 33 to 64, the peak memory in MB."""
+    found, workers = {}, []
+    for peer in peers:
+        try:
+            say(f"{workload}: {PEERS[peer][0]}")
+            worker, others = fastest_form(Worker(peer, workload, file), workload, file, seconds)
+            warm_up(worker)
+            rate, loss = worker.train(32)
+        except Failed as error:
+            say(f"{workload}: {PEERS[peer][0]} is left out: {error}")
+            continue
+        built = {"form": worker.form, "forms": others, "parameters": worker.parameters}
+        found[peer] = {**built, "loss": loss, "rounds": []}
+        workers.append((worker, max(1, round(rate * seconds))))
+    for i in range(rounds):
+        say(f"{workload}: round {i + 1} of {rounds}")
+        for worker, steps in workers[i % len(workers) :] + workers[: i % len(workers)]:
+            found[worker.peer]["rounds"].append(worker.train(steps)[0])
+    for worker, _ in workers:
+        found[worker.peer]["memory"] = worker.close()
+    if len({result["parameters"] for result in found.values()}) > 1:
+        raise SystemExit(f"the networks differ in size: { {p: r['parameters'] for p, r in found.items()} }")
+    return found
+
+
+def warm_up(worker: Worker) -> None:
+    """The first 32 steps, the compilation in one of them."""
+    for steps in (1, 3, 12, 16):
+        worker.train(steps)
+
+
+def fastest_form(worker: Worker, workload: str, file: Path, seconds: float) -> tuple[Worker, dict]:
+    """A new worker in the form that trains fastest, and what each form reached: steps a second, or why it failed."""
+    if len(worker.forms) == 1:
+        return worker, {}
+    worker.close()
+    speeds: dict[str, float] = {}
+    failures: dict[str, str] = {}
+    for form in worker.forms:
+        try:
+            scout = Worker(worker.peer, workload, file, form)
+            warm_up(scout)
+            rate = scout.train(16)[0]
+            speeds[form] = max(scout.train(max(1, round(rate * seconds / 2)))[0] for _ in range(2))
+            scout.close()
+            say(f"  {form}: {speeds[form]:.1f} steps/s")
+        except Failed as error:
+            failures[form] = str(error)
+            say(f"  {form}: {error}")
+    if not speeds:
+        raise Failed("; ".join(failures.values()))
+    return Worker(worker.peer, workload, file, max(speeds, key=speeds.__getitem__)), speeds | failures
+
+
+def print_speeds(workload: str, found: dict) -> None:
+    own = statistics.median(found["purezoo"]["rounds"])
+    rows = [["", "steps/s", "least - most", "purezoo is", "loss*", "peak MB", "purezoo's", "form"]]
+    for peer, result in found.items():
+        rounds = result["rounds"]
+        rows.append([
+            PEERS[peer][0], f"{statistics.median(rounds):.1f}", f"{min(rounds):.1f} - {max(rounds):.1f}",
+            times(own, statistics.median(rounds)), f"{result['loss']:.3f}", f"{result['memory']:.0f}",
+            times(found["purezoo"]["memory"], result["memory"]), result["form"],
+        ])  # fmt: skip
+    print(f"\n{WORKLOADS[workload]}, {found['purezoo']['parameters']:,} parameters, median of {len(rounds)} rounds")
+    print_table(rows)
+    if peers := [peer for peer in found if peer != "purezoo"]:
+        best = max(peers, key=lambda peer: statistics.median(found[peer]["rounds"]))
+        print(f"purezoo / best peer ({PEERS[best][0]}): {times(own, statistics.median(found[best]['rounds']))}")
+    print("* mean training loss of steps 33 to 64")
+
+
+# Whole processes
+
+
+def processes(peers: list[str], file: Path, folder: Path, data_dir: str, rounds: int) -> dict:
+    """Of each command the seconds and the peak memory of each run, after a first one that fills the caches."""
+    commands = {"purezoo": ["--no-pictures"], "purezoo, with its pictures": []}
+    source = ["--data.dir", data_dir] if data_dir else ["--data.source", str(file)]
+    for title, flags in commands.items():
+        commands[title] = [
+            sys.executable, "-m", "purezoo", "train", "mlp_mnist", *source, "--data.validation", "0",
+            "--model.dropout", "0", "--task.label-smoothing", "0", "--optimizer.ema", "0",
+            "--optimizer.schedule.name", "constant", "--train.epochs", "1",
+            "--train.batch-size", "128", "--quiet", *flags, "--out",
+        ]  # fmt: skip
+    for peer in ("keras", "torch"):
+        if peer in peers:
+            commands[PEERS[peer][0]] = [sys.executable, str(HERE / "worker.py"), peer, "process", str(file)]
+    found: dict[str, dict] = {
+        title: {"command": command, "first": 0.0, "seconds": [], "memory": []} for title, command in commands.items()
+    }
+    for i in range(rounds + 1):
+        say(f"process: {f'run {i} of {rounds}' if i else 'filling the caches'}")
+        for n, (title, command) in enumerate(commands.items()):
+            out = folder / f"run-{i}-{n}"
+            seconds, memory, accuracy = one_process([*command, str(out)], out, folder)
+            if i == 0:
+                found[title] |= {"first": seconds, "accuracy": accuracy}
+            else:
+                found[title]["seconds"].append(seconds)
+                found[title]["memory"].append(memory)
+    return found
+
+
+def one_process(command: list[str], out: Path, folder: Path) -> tuple[float, float, float]:
+    """Runs a command to its end: seconds, peak memory in MB and the test accuracy that it reports."""
+    if "purezoo" not in command:
+        out.mkdir()
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as errors:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=said, stderr=errors, cwd=folder, env=environment(str(folder)))
+        memory = wait(process)
+        seconds = time.perf_counter() - started
+        said.seek(0), errors.seek(0)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{errors.read()}")
+        if "purezoo" in command:
+            return seconds, memory, json.loads((out / "summary.json").read_text())["metrics"]["test"]["accuracy"]
+        return seconds, memory, json.loads(said.read())["accuracy"]
+
+
+def print_processes(found: dict) -> None:
+    own = {key: statistics.median(found["purezoo"][key]) for key in ("seconds", "memory")}
+    rows = [["", "seconds", "least - most", "first run", "purezoo's time", "peak MB", "purezoo's", "test accuracy"]]
+    for title, result in found.items():
+        seconds, memory = result["seconds"], statistics.median(result["memory"])
+        rows.append([
+            title, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f} - {max(seconds):.2f}",
+            f"{result['first']:.2f}", times(own["seconds"], statistics.median(seconds)), f"{memory:.0f}",
+            times(own["memory"], memory), f"{result['accuracy']:.4f}",
+        ])  # fmt: skip
+    print(f"\n{WORKLOADS['process']}, median of {len(seconds)} runs with warm caches")
+    print_table(rows)
+    print(" ".join(["purezoo:", "python", *found["purezoo"]["command"][1:-1]]))
+
+
+# Both
+
+
+def environment(folder: str) -> dict[str, str]:
+    """What every process is given: the CPU, and caches of compiled programs that begin empty."""
+    cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/xla", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+             "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}  # fmt: skip
+    return os.environ | cache | {
+        "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "PUREZOO_CACHE": f"{folder}/purezoo",
+        "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor", "TF_CPP_MIN_LOG_LEVEL": "2",
+    }  # fmt: skip
+
+
+def wait(process: subprocess.Popen) -> float:
+    """Waits for the end of a process. Its peak memory in MB."""
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def machine(peers: list[str]) -> dict:
+    """What was measured on."""
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    packages = sorted({"jax", *(PEERS[peer][1] for peer in peers)})
+    versions = {package: version(package) for package in packages}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cpu": f"{cpu}, {cores} cores", "load": os.getloadavg()[0], "versions": versions}
+
+
+def times(one: float, other: float) -> str:
+    return f"{one / other:.2f} x"
+
+
+def print_table(rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, *cells = (cell.ljust(w) if i in (0, len(row) - 1) else cell.rjust(w)
+                         for i, (cell, w) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
+        print(first, "  ".join(cells).rstrip(), sep="  ", flush=True)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
+
+
+def benchmark(*args):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
+
+
+def test_trains_the_same_network_in_purezoo_and_in_a_peer(tmp_path):
+    done = benchmark("mlp", "--quick", "--peers", "linen", "--json", tmp_path / "results.json")
+    assert done.returncode == 0, done.stderr
+    assert "purezoo / best peer (Flax Linen)" in done.stdout
+    found = json.loads((tmp_path / "results.json").read_text())["workloads"]["mlp"]
+    assert set(found) == {"purezoo", "linen"}
+    for result in found.values():
+        assert result["parameters"] == 535_818
+        assert result["loss"] < 1.5  # it learns: log 10 is 2.3
+        assert len(result["rounds"]) == 1
+        assert result["rounds"][0] > 0
+        assert result["memory"] > 50
+
+
+def test_names_an_unknown_workload():
+    done = benchmark("mpl")
+    assert done.returncode == 2
+    assert "there is no workload 'mpl'" in done.stderr
