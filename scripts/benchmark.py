@@ -199,10 +199,7 @@ def processes(peers: list[str], file: Path, folder: Path, data_dir: str, rounds:
     source = ["--data.dir", data_dir] if data_dir else ["--data.source", str(file)]
     for title, flags in commands.items():
         commands[title] = [
-            sys.executable, "-m", "purezoo", "train", "mlp_mnist", *source, "--data.validation", "0",
-            "--model.dropout", "0", "--task.label-smoothing", "0", "--optimizer.ema", "0",
-            "--optimizer.schedule.name", "constant", "--train.epochs", "1",
-            "--train.batch-size", "128", "--quiet", *flags, "--out",
+            sys.executable, "-m", "purezoo", "train", str(HERE / "one_epoch.py"), *source, "--quiet", *flags, "--out",
         ]  # fmt: skip
     for peer in ("keras", "torch"):
         if peer in peers:

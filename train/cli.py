@@ -95,7 +95,7 @@ def complain(message: str) -> int:
 
 @dataclass(frozen=True)
 class TrainFlags:
-    """Train the network of a config, or go on with a stopped run."""
+    """Train the network of a config, or go on with a stopped run. `purezoo train CONFIG --help` shows its settings."""
 
     out: str = ""
     """folder for the run; empty: runs/CONFIG, or runs/CONFIG-DATE where that is taken"""
@@ -111,6 +111,7 @@ class TrainFlags:
 
 def train(args: list[str]) -> int:
     from . import config
+    from .folder import read_json
     from .run import Options
     from .run import train as train_run
 
@@ -124,9 +125,9 @@ def train(args: list[str]) -> int:
         folder = Path(flags.resume)
         experiment, source = config.load(folder, flags.trust)
         options = Options(True, flags.quiet, not flags.no_pictures, BEGAN)
-        if (folder / "summary.json").is_file():
+        if finished(folder, experiment):
             print(f"{folder} has finished already.")
-            return report(folder, json.loads((folder / "summary.json").read_text()), experiment)
+            return report(folder, read_json(folder / "summary.json"))
     else:
         experiment, source = config.load_config(name)
         flags, experiment = parse_experiment(TrainFlags, experiment, args, name, "purezoo train")
@@ -134,15 +135,25 @@ def train(args: list[str]) -> int:
             raise UserError("--resume takes the settings of the run's folder: leave the config away")
         folder = Path(flags.out) if flags.out else free_folder(Path(name).stem)
         options = Options(False, flags.quiet, not flags.no_pictures, BEGAN)
-    return report(folder, train_run(experiment, folder, source, options), experiment)
+    return report(folder, train_run(experiment, folder, source, options))
 
 
-def report(folder: Path, summary: dict, experiment) -> int:
+def finished(folder: Path, experiment) -> bool:
+    """Whether a run has all that it should leave behind."""
+    seeds = range(experiment.train.seed, experiment.train.seed + experiment.train.seeds)
+    homes = [folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [folder]
+    files = [folder / "summary.json", *(home / "model.safetensors" for home in homes)]
+    return all(file.is_file() for file in files)
+
+
+def report(folder: Path, summary: dict) -> int:
     """The last lines of a run: the result, where it is, what to try next."""
-    tested, spread = summary["metrics"]["test"], summary.get("std", {}).get("test", {})
+    try:
+        tested, spread, times = summary["metrics"]["test"], summary.get("std", {}).get("test", {}), summary["time"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder / 'summary.json'} is damaged: it does not say {error}") from error
     values = [f"{k} {v:.4f}" + (f" ± {spread[k]:.4f}" if k in spread else "") for k, v in tested.items()]
     seeds = f", mean ± standard deviation of {len(summary['seeds'])} seeds" if spread else ""
-    times = summary["time"]
     print(f"test: {'  '.join(values)}{seeds}")
     print(
         f"{summary['parameters']:,} parameters, {summary['steps']:,} steps, "
@@ -336,6 +347,6 @@ def words_and_flags(flags: type, args: list[str], prog: str, shown: Sequence[str
 def free_folder(name: str) -> Path:
     """runs/NAME, or with the time behind it where that is taken."""
     folder = Path("runs") / name
-    if not folder.exists():
+    if not folder.exists() or [path.name for path in folder.iterdir()] == [".lock"]:  # of a run killed at its start
         return folder
     return folder.with_name(f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")

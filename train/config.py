@@ -55,7 +55,7 @@ class Train:
     monitor: str = "loss"
     """the validation metric that tells which parameters are best"""
     accumulate: int = 1
-    """split each batch into this many parts and add their gradients up, to save memory"""
+    """split each batch into this many parts and average their gradients, to save memory"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """what the network computes in; parameters, normalisation statistics and losses stay float32"""
     checkpoint_every: int = 0
@@ -101,32 +101,39 @@ def load_config(name: str) -> tuple[Experiment, Path | None]:
     """
     if name.endswith(".py") or "/" in name:
         path = Path(name).expanduser().resolve()
+        if (path / "config.json").is_file():
+            raise UserError(f"{name} is a run: `purezoo train --resume {name}` goes on with it")
         if not path.is_file():
             raise UserError(f"there is no config file {name}")
         experiment = experiment_of(import_file(path), name)
         remember(path)
         return experiment, path
+    if Path(f"{name}.py").is_file() and name not in config_names():
+        raise UserError(f"no config is named '{name}'. Did you mean the file: {name}.py?")
     if name not in config_names():
         raise UserError(f"no config is named '{name}'.{nearest(name, config_names())} `purezoo list` shows them all.")
     return experiment_of(importlib.import_module(f"..configs.{name}", __package__), name), None
 
 
 def import_file(path: Path) -> ModuleType:
-    """Runs a Python file as a module; files beside it can be imported by it. Raises UserError where it fails."""
+    """Runs a Python file as a module. Raises UserError where it fails.
+
+    It can import what is installed, but not the files beside it: a run keeps a copy of this one file, and nothing else
+    of a run's folder may ever be run.
+    """
+    path = path.resolve()
     spec = importlib.util.spec_from_file_location(USER_MODULE, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} is no config: a config is a Python file, NAME.py")
     module = sys.modules[USER_MODULE] = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
     except UserError:
         raise
     except Exception as error:
         line = getattr(error, "lineno", None) or _line_in(error, path)
-        raise UserError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent))
+        hint = ". A config is one file: what it imports must be installed" if isinstance(error, ImportError) else ""
+        raise UserError(f"{path}, line {line}: {type(error).__name__}: {getattr(error, 'msg', error)}{hint}") from error
     return module
 
 
@@ -138,6 +145,9 @@ def experiment_of(module: ModuleType, name: str) -> Experiment:
     model = type(experiment.model)
     if not dataclasses.is_dataclass(model) or not callable(getattr(model, "build", None)):
         raise UserError(f"{name}: the model {model.__name__} must be a dataclass with a build() method")
+    if not getattr(model, "__dataclass_params__").frozen:  # noqa: B009
+        raise UserError(f"{name}: {model.__name__} must be frozen: @dataclass(frozen=True)")
+    to_json(experiment)  # raises for a field that no config.json could hold
     return experiment
 
 

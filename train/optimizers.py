@@ -188,3 +188,8 @@ def _check_arguments(factory: Callable, args: Mapping[str, Number], who: str, ta
     for name in args:
         if name not in known:
             raise UserError(f"{who} has no argument '{name}': it takes {', '.join(known)}.{nearest(name, known)}")
+        parameter = inspect.signature(factory).parameters[name]
+        takes_text = "str" in str(parameter.annotation) or isinstance(parameter.default, str) or name.endswith("dtype")
+        if isinstance(args[name], str) and not takes_text:
+            wanted = "True or False" if isinstance(parameter.default, bool) else "a number"
+            raise UserError(f"{who}: '{name}' is {wanted}, not '{args[name]}'")

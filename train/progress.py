@@ -1,5 +1,6 @@
 """What a run says while it works: one live line on a terminal, plain lines elsewhere, nothing when quiet."""
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ class Progress:
         self.last = now
         line = f"step {step}/{self.steps}  loss {loss:.4f}  {rate:,.0f} examples/s  {self._left(now, step)} left"
         if self.live_line:
-            print(f"\r\x1b[K{line}", end="", flush=True)
+            self._live(line)
         else:
             print(line, flush=True)
 
@@ -45,7 +46,7 @@ class Progress:
             return
         now = time.perf_counter()
         if self.live_line:
-            print(f"\r\x1b[K{'  '.join(parts)}", end="", flush=True)
+            self._live("  ".join(parts))
         elif now - self.last >= 1 or step >= self.steps:  # a run of a thousand short epochs is not a thousand lines
             print("  ".join(parts), flush=True)
             self.last = now
@@ -54,6 +55,10 @@ class Progress:
         """Keeps the live line."""
         if self.live_line:
             print(flush=True)
+
+    def _live(self, line: str) -> None:
+        """Replaces the live line; a longer one than the terminal is wide could not be replaced, so it is cut."""
+        print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
 
     def _clear(self) -> None:
         if self.live_line:

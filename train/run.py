@@ -96,7 +96,7 @@ def train_one(job: Job, seed: int, folder: Path) -> dict:
 def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
     """One of several seeds, in a folder of its own. One that finished before the run was resumed is not repeated."""
     home = folder / f"seed-{seed}"
-    if job.options.resume and (home / "summary.json").is_file():
+    if job.options.resume and (home / "summary.json").is_file() and (home / "model.safetensors").is_file():
         return read_json(home / "summary.json")
     home.mkdir(exist_ok=True)
     one = single(job.experiment, seed)

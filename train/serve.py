@@ -15,7 +15,7 @@ from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
 from .evaluation import evaluate_split, predict_rows
-from .folder import load_data, load_info
+from .folder import load_data, load_info, read_json
 from .pictures import probabilities
 from .steps import Functions, functions
 
@@ -38,10 +38,18 @@ def seed_folders(folder: Path) -> list[Path]:
     """The folders of a run's seeds, or the run's own where it trained one. UserError where some are unfinished."""
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    found = sorted(folder.glob("seed-*"), key=lambda path: int(path.name.removeprefix("seed-")))
-    if found and not (folder / "summary.json").is_file():
-        raise UserError(f"{folder} has not finished all its seeds: `purezoo train --resume {folder}` goes on with them")
-    return found or [folder]
+    experiment = read_json(folder / "config.json")
+    try:
+        first, seeds = experiment["train"]["seed"], experiment["train"]["seeds"]
+        found = [folder / f"seed-{seed}" for seed in range(first, first + seeds)] if seeds > 1 else [folder]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{folder / 'config.json'} is damaged: it does not say {error}") from error
+    if missing := [home.name for home in found if not (home / "summary.json").is_file()]:
+        raise UserError(
+            f"{folder} has not finished{f' ({missing[0]})' if seeds > 1 else ''}: "
+            f"`purezoo train --resume {folder}` goes on with it"
+        )
+    return found
 
 
 def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: bool) -> dict[str, Any]:
@@ -57,8 +65,10 @@ def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: boo
                 raise UserError(
                     f"the run has no split '{split}': it has {', '.join(info.counts)}.{nearest(split, info.counts)}"
                 )
+            if not (home / "splits.npz").is_file():
+                raise UserError(f"{home} holds no whole run: splits.npz is missing")
             if data_dir:
-                experiment = dataclasses.replace(experiment, data=dataclasses.replace(experiment.data, dir=data_dir))
+                experiment = dataclasses.replace(experiment, data=experiment.data.moved_to(data_dir))
             dataset = load_data(experiment, home)
         metrics, _ = evaluate_split(
             compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size
@@ -93,31 +103,31 @@ def predict_files(folder: Path, files: list[Path], trust: bool) -> list[dict[str
         else:
             numbers = np.mean(outputs, 0, dtype=np.float64) * np.asarray(info.y_std) + np.asarray(info.y_mean)
             for name, row in zip(inputs.names, numbers, strict=True):
-                records.append({"input": name, **dict(zip(info.targets, map(float, row), strict=True))})
+                predicted = dict(zip(info.targets, map(float, row), strict=True))
+                records.append({"input": name, "predicted": predicted})
     return records
 
 
 def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> None:
-    """Prints predictions as a table, as lines of JSON, or as CSV with a column for each class."""
+    """Prints predictions as a table, as lines of JSON, or as CSV with a column for each class or target."""
     if form == "json":
         for record in records:
             print(json.dumps(record))
         return
-    classes = sorted(records[0]["probabilities"]) if "probabilities" in records[0] else []
-    flat = [
-        {k: v for k, v in record.items() if k != "probabilities"} | {c: record["probabilities"][c] for c in classes}
-        for record in records
-    ]
     if form == "csv":
-        writer = csv.DictWriter(sys.stdout, fieldnames=list(flat[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(flat)
+        classes = "probabilities" in records[0]
+        names = sorted(records[0]["probabilities" if classes else "predicted"])
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(["input", *(["class"] if classes else []), *names])
+        for record in records:
+            values = record["probabilities" if classes else "predicted"]
+            writer.writerow([record["input"], *([record["class"]] if classes else []), *(values[n] for n in names)])
         return
     width = max(len(record["input"]) for record in records)
     for record in records:
-        if classes:
+        if "probabilities" in record:
             best = list(record["probabilities"].items())[:top]
             said = "  ".join(f"{name} {chance:7.2%}" for name, chance in best)
         else:
-            said = "  ".join(f"{name} {value:.6g}" for name, value in record.items() if name != "input")
+            said = "  ".join(f"{name} {value:.6g}" for name, value in record["predicted"].items())
         print(f"{record['input']:<{width}}  {said}")

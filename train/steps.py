@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ..errors import UserError
+from ..models.core import as_model
 from . import optimizers
 from .config import Experiment
 from .data import Info
@@ -42,7 +43,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     Raises UserError for a network whose hyper-parameters do not build one.
     """
     try:
-        model = experiment.model.build()
+        model = as_model(experiment.model.build())
     except (TypeError, ValueError) as error:
         raise UserError(f"{type(experiment.model).__name__}: {error}") from error
     train, optimizer = experiment.train, experiment.optimizer

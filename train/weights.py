@@ -23,6 +23,7 @@ def save(path: Path, weights: dict) -> None:
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+    part.chmod(0o666 & ~_umask())  # safetensors lets nobody else read
     os.replace(part, path)
 
 
@@ -61,3 +62,10 @@ def _names(weights: dict) -> dict:
             raise UserError(f"params and state both have '{name}'")
         named[name] = leaf
     return named
+
+
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

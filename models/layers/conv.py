@@ -31,7 +31,9 @@ def conv(
     side, a number an axis, or (low, high) an axis. Dumoulin and Visin 2016, arXiv:1603.07285.
     Raises ValueError when the groups do not divide the channels or the kernel is larger than the padded input.
     """
-    if features < 1 or groups < 1 or features % groups:
+    if features < 1:
+        raise ValueError(f"conv needs at least 1 feature, not {features}")
+    if groups < 1 or features % groups:
         raise ValueError(f"{groups} groups must divide {features} features, both at least 1")
 
     def init(key, spec):

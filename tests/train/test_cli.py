@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_predictions_of_a_regression_are_in_the_targets_units(purezoo, diabetes_
         writer.writerow(data.feature_names)
         writer.writerows(data.data[:5])
     out = purezoo("predict", diabetes_run, "patients.csv", "--format", "json")[1]
-    guesses = [json.loads(line)["disease_progression"] for line in out.splitlines()]
+    guesses = [json.loads(line)["predicted"]["disease_progression"] for line in out.splitlines()]
     assert len(guesses) == 5
     assert np.mean(np.abs(guesses - data.target[:5])) < 100
     assert "disease_progression" in purezoo("predict", diabetes_run, "patients.csv")[1]
@@ -202,3 +203,42 @@ def test_a_run_on_a_relative_path_is_evaluated_from_anywhere(purezoo, tmp_path, 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert purezoo("eval", tmp_path / "runs" / "mlp_wine", "--json")[0] == 0
+
+
+def test_names_of_classes_cannot_hide_the_columns_of_predictions(purezoo, tmp_path):
+    rows = [f"{i},{i % 7},{('input', 'class', 'z')[i % 3]}" for i in range(60)]
+    (tmp_path / "odd.csv").write_text("\n".join(["a,b,kind", *rows]) + "\n")
+    args = ("--data.source", "odd.csv", "--data.target", "kind", "--train.epochs", 1, *QUICK)
+    assert purezoo("train", "mlp_wine", *args, "--out", "run")[0] == 0
+    table = list(csv.reader(io.StringIO(purezoo("predict", "run", "odd.csv", "--format", "csv")[1])))
+    assert table[0] == ["input", "class", "class", "input", "z"]
+    assert "odd.csv" in table[1][0]
+    assert table[1][1] in ("input", "class", "z")
+
+
+def test_a_run_without_its_weights_is_not_finished(purezoo, digits_run, tmp_path):
+    shutil.copytree(digits_run, tmp_path / "run")
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    (tmp_path / "run" / "model.safetensors").unlink()
+    assert purezoo("eval", "run")[0] == 2
+    assert purezoo("train", "--resume", "run", *QUICK)[0] == 0
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+
+
+def test_a_lost_seed_is_missed(purezoo, seeds_run, tmp_path):
+    shutil.copytree(seeds_run, tmp_path / "run")
+    (tmp_path / "run" / "seed-1").rename(tmp_path / "run" / "seed-1.bak")
+    for command in (("eval", "run"), ("predict", "run", "x.csv")):
+        code, _, errors = purezoo(*command)
+        assert (code, errors.count("\n")) == (2, 1)
+        assert "seed-1" in errors
+
+
+def test_nothing_but_the_known_file_of_a_runs_folder_is_ever_run(purezoo, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from purezoo.configs.mlp_wine import EXPERIMENT as WINE\nimport fractions\nEXPERIMENT = WINE\n"
+    )
+    assert purezoo("train", "mine.py", "--train.epochs", 1, *QUICK, "--out", "run")[0] == 0
+    sys.modules.pop("fractions", None)
+    (tmp_path / "run" / "fractions.py").write_text("raise SystemExit('ran')\n")
+    assert purezoo("eval", "run")[0] == 0

@@ -158,3 +158,29 @@ def test_config_json_can_name_networks_and_tasks_alone(purezoo, digits_run, tmp_
     assert (code, errors.count("\n")) == (2, 1)
     assert f"the run names {name}" in errors
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import surely_not_installed", "must be installed"),
+        ("from dataclasses import dataclass\n@dataclass\nclass Net:\n    def build(self): ...\n", "must be frozen"),
+        (
+            "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Net:\n    act: object = print\n"
+            "    def build(self): ...\n",
+            "a config holds numbers",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Net:\n    def build(self): ...\n",
+            "a layer is",
+        ),
+    ],
+    ids=["missing import", "not frozen", "a function as a field", "nothing built"],
+)
+def test_a_beginners_mistakes(purezoo, tmp_path, text, said):
+    (tmp_path / "mine.py").write_text(
+        f"{text}\nfrom purezoo.train.config import Experiment\nEXPERIMENT = Experiment(model=Net())\n"
+    )
+    code, _, errors = purezoo("train", "mine.py")
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert said in errors

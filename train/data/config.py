@@ -34,8 +34,8 @@ class Data:
     split_seed: int = 0
     """seed of those splits, apart from --train.seed so that runs with different seeds share one split"""
     standardize: bool = True
-    """subtract the mean and divide by the standard deviation: of each feature, or of each channel of images (and of
-    regression targets), measured on the training examples alone"""
+    """on by default: subtract the mean and divide by the standard deviation, of each feature, or of each channel of
+    images (and of regression targets), measured on the training examples alone"""
 
     def __post_init__(self):
         if not 0 < self.test < 1:
@@ -59,6 +59,10 @@ class Data:
         """The suffix, .csv or .npz, where the source is a path to such a file, else nothing."""
         suffix = Path(self.source).suffix.lower()
         return suffix if suffix in FILES and not self.source.startswith("tfds:") else ""
+
+    def moved_to(self, folder: str) -> "Data":
+        """The same data in another folder."""
+        return replace(self, source=str(Path(folder) / self.path.name)) if self.file else replace(self, dir=folder)
 
     def absolute(self) -> "Data":
         """The same data by paths that hold in any working directory, as a run records them."""

@@ -84,4 +84,4 @@ def load_splits(path: str | Path) -> Splits:
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"The recorded splits {path} cannot be read: {error}.") from error
+        raise UserError(f"The recorded splits {path} are missing or damaged.") from error
