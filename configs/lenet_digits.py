@@ -1,4 +1,4 @@
-"""LeNet on scikit-learn's handwritten digits (8 x 8 pixels). No download: the data come with scikit-learn.
+"""LeNet with twice the channels on scikit-learn's handwritten digits (8 x 8 pixels). No download: the data come with scikit-learn.
 
 `purezoo train lenet_digits`
 """

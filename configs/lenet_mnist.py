@@ -1,4 +1,4 @@
-"""LeNet on MNIST.
+"""LeNet with twice the channels on MNIST.
 
 `purezoo train lenet_mnist --data.dir FOLDER`
 """

@@ -31,11 +31,13 @@ def commands() -> list[str]:
 def workplace(tmp_path_factory):
     """A folder with the files that the README's commands name."""
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "mine.py").write_text(next(block for block in blocks("python") if "EXPERIMENT" in block))
+    (folder / "mine.py").write_text(next(block for block in blocks("python") if "TinyNet" in block))
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(folder / "digit.png")
     random = np.random.default_rng(0)
     rows = [f"{a:.2f},{b:.2f},{'xyz'[i % 3]}" for i, (a, b) in enumerate(random.normal(size=(60, 2)))]
     (folder / "flowers.csv").write_text("\n".join(["length,width,species", *rows]) + "\n")
+    homes = [f"{area},{rooms},{1000 * area + 5000 * rooms}" for area in range(30, 50) for rooms in (1, 2, 3)]
+    (folder / "houses.csv").write_text("\n".join(["area,rooms,price", *homes]) + "\n")
     return folder
 
 
