@@ -1,6 +1,9 @@
 """Linear regression on scikit-learn's diabetes data: 10 measurements of 442 patients, and their disease a year later.
 
-`purezoo train linear_diabetes`
+`purezoo train linear_diabetes --train.seeds 5`
+
+Measured on the test split: R^2 0.5014 ± 0.0000 (5 seeds), 11 parameters,
+3 s in all in one program, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import LinearRegression

@@ -1,6 +1,9 @@
 """Logistic regression on scikit-learn's handwritten digits (8 x 8 pixels). No download.
 
-`purezoo train logistic_digits`
+`purezoo train logistic_digits --train.seeds 5`
+
+Measured on the test split: accuracy 97.17 ± 0.23 % (5 seeds), 650 parameters,
+6 s in all in one program, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import LogisticRegression

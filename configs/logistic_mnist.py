@@ -1,6 +1,9 @@
 """Logistic regression on MNIST.
 
-`purezoo train logistic_mnist --data.dir FOLDER`
+`purezoo train logistic_mnist --data.dir FOLDER --train.seeds 5`
+
+Measured on the test split: accuracy 92.61 ± 0.01 % (5 seeds), 7,850 parameters,
+23 s in all in one program, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import LogisticRegression

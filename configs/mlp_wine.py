@@ -1,6 +1,9 @@
 """A multilayer perceptron on scikit-learn's wine data: 13 chemical measurements, three growers. No download.
 
-`purezoo train mlp_wine`
+`purezoo train mlp_wine --train.seeds 5`
+
+Measured on the test split: accuracy 98.89 ± 1.52 % (5 seeds), 547 parameters,
+6 s in all in one program, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import MLP
