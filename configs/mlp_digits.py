@@ -2,7 +2,7 @@
 
 `purezoo train mlp_digits --train.seeds 5`
 
-Measured on the test split: accuracy 99.06 ± 0.15 % (5 seeds), 50,826 parameters,
+Measured on the test split: accuracy 99.05 ± 0.15 % (5 seeds), 50,826 parameters,
 10 s in all in one program, cpu (2 cores, x86_64), jax 0.10.2.
 """
 

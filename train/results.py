@@ -1,6 +1,7 @@
 """Measured results: the committed records of runs (config and summary), and how they are written down."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ def measured(path: Path) -> dict[str, Any] | None:
 
 
 def result_text(record: dict[str, Any] | None) -> str:
-    """accuracy 98.94 ± 0.31 % (5 seeds)."""
+    """accuracy 98.94 ± 0.31 % (5 seeds). The mean is rounded down."""
     if record is None:
         return "not measured"
     summary = record["summary"]
@@ -21,6 +22,7 @@ def result_text(record: dict[str, Any] | None) -> str:
     name = next(metric for metric in HEADLINES if metric in tested)
     label, scale, unit = HEADLINES[name]
     digits = 2 if scale == 100 else 4
-    value = f"{label} {tested[name] * scale:.{digits}f}"
+    down = math.floor(tested[name] * scale * 10**digits) / 10**digits
+    value = f"{label} {down:.{digits}f}"
     value += f" ± {spread[name] * scale:.{digits}f}" if spread else ""
     return f"{value} {unit}".rstrip() + (f" ({len(summary['seeds'])} seeds)" if spread else "")
