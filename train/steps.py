@@ -47,12 +47,13 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     except (TypeError, ValueError) as error:
         raise UserError(f"{type(experiment.model).__name__}: {error}") from error
     train, optimizer = experiment.train, experiment.optimizer
+    half_precision = train.precision == "bfloat16"
     task_loss = experiment.task.loss(info)
     prepare, prepare_target = preparation(info)
     spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *info.shape), jnp.float32)
 
     def apply(params, state, x, *, key=None, train=False):
-        if experiment.train.precision == "bfloat16":
+        if half_precision:
             params, x = jax.tree.map(_half, (params, x))
         return model.apply(params, state, x, key=key, train=train)
 
@@ -97,9 +98,11 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         )
 
     def step(run: RunState, hyper: Hyper, batch: dict) -> RunState:
+        # Not the key of init: the seed with some bits flipped gives random numbers of their own to the steps.
         key = jax.random.fold_in(jax.random.key(hyper["seed"] ^ jnp.uint32(0x9E3779B9)), run.step)
         batch = {"x": prepare(batch["x"]), "y": prepare_target(batch["y"]), "weight": jnp.ones(batch["x"].shape[0])}
         value, grads, state, metrics = gradient(run.params, run.state, batch, key, hyper)
+        # value, grad and value_fn are for optimisers with a line search, such as lbfgs; the others ignore them.
         updates, opt = optimizers.build(optimizer, steps, hyper).update(
             grads, run.opt, run.params,
             value=value, grad=grads, value_fn=lambda params: loss(params, run.state, batch, key, hyper)[0],
