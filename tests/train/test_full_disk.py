@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from purezoo.train import check, config, weights
 from purezoo.train import run as running
-from purezoo.train import weights
 
 from .conftest import QUICK
 
@@ -45,7 +45,7 @@ def full(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
 
 
-@pytest.mark.parametrize(("module", "function"), [(weights, "save"), (running, "write_json"), (running.config, "save")])
+@pytest.mark.parametrize(("module", "function"), [(weights, "save"), (running, "write_json"), (config, "save")])
 def test_wherever_it_happens(purezoo, monkeypatch, module, function, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(module, function, full)
@@ -59,7 +59,7 @@ def test_wherever_it_happens(purezoo, monkeypatch, module, function, tmp_path):
 
 
 def test_a_run_that_cannot_fit_is_refused_at_once(purezoo, monkeypatch, tmp_path):
-    monkeypatch.setattr(running.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(check.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
     code, _, errors = purezoo(*ARGS, "--out", "run")
     assert (code, errors.count("\n")) == (2, 1)
     assert "checkpoints need" in errors

@@ -100,7 +100,7 @@ def test_three_signals_and_the_same_end(purezoo, tmp_path):
     assert not (stopped / "summary.json").exists()
     code, out, errors = purezoo("eval", stopped)
     assert (code, errors.count("\n")) == (2, 1)
-    assert "did the run finish?" in errors
+    assert "has not finished" in errors
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
     assert results(stopped) == results(straight)
 

@@ -88,7 +88,7 @@ def total(text: str) -> Total:
 
 
 def test_the_command(purezoo):
-    code, out, _ = purezoo("show", "lenet_mnist")
+    code, out, _ = purezoo("show", "lenet_mnist", "--model.width", 1)
     assert code == 0
     assert total(out) == Total(61_706, 416_520)
     assert [row.split()[0] for row in out.splitlines() if row.startswith(("conv", "dense"))] == [

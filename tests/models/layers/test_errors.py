@@ -23,7 +23,7 @@ IMAGES, SEQUENCES = (2, 8, 7, 3), (2, 8, 3)
 
 AT_ONCE = [
     (lambda: dense(0), "at least 1 feature, not 0"),
-    (lambda: conv(0, 3), "1 groups must divide 0 features"),
+    (lambda: conv(0, 3), "conv needs at least 1 feature, not 0"),
     (lambda: conv(4, 3, groups=3), "3 groups must divide 4 features"),
     (lambda: conv(4, 3, groups=0), "0 groups must divide 4 features"),
     (lambda: conv_transpose(-1, 3), "at least 1 feature, not -1"),
