@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="file for the results")
     parser.add_argument("--quick", action="store_true", help="see whether everything works, in one short round")
     args = parser.parse_args()
+    args.data_dir = args.data_dir and str(Path(args.data_dir).resolve())
     if unknown := set(args.workloads) - set(WORKLOADS):
         parser.error(f"there is no workload '{unknown.pop()}': choose from {', '.join(WORKLOADS)}")
     peers = ["purezoo", *(peer for peer in args.peers if importlib.util.find_spec(PEERS[peer][1]))]
