@@ -46,13 +46,7 @@ def lift(function: Callable) -> Model:
 def named(name: str, layer: Model | Callable) -> Model:
     """The same layer under a name of your choice: `chain(named("stem", conv(64, 7)), ...)` has `params["stem"]`."""
     layer = as_model(layer)
-
-    @wraps(layer.init)
-    def init(*args, **kwargs):
-        return layer.init(*args, **kwargs)
-
-    init.__qualname__ = f"named.{name}"
-    return Model(init, layer.apply)
+    return Model(_renamed(layer.init, f"named.{name}"), layer.apply)
 
 
 def as_model(layer: Model | Callable) -> Model:
@@ -107,7 +101,7 @@ def skip(body: Model | Callable, combine: Callable) -> Model:
         y, state = body.apply(params, state, x, key=key, train=train)
         return combine(x, y), state
 
-    return Model(_renamed(body.init, "skip"), apply)
+    return Model(_renamed(body.init, "skip.<locals>.init"), apply)
 
 
 def residual(body: Model | Callable, shortcut: Model | Callable | None = None) -> Model:
@@ -188,10 +182,12 @@ def _without_empty(body, shortcut):
     return {name: tree for name, tree in (("body", body), ("shortcut", shortcut)) if tree}
 
 
-def _renamed(function, name):
+def _renamed(function, qualname: str):
+    """The same function under a name that `layer_names` reads."""
+
     @wraps(function)
     def same(*args, **kwargs):
         return function(*args, **kwargs)
 
-    same.__qualname__ = f"{name}.<locals>.init"
+    same.__qualname__ = qualname
     return same

@@ -14,7 +14,7 @@ from .config import Experiment
 from .data import Dataset, Info
 from .loop import steps_per_epoch
 from .show import multiply_adds
-from .steps import Functions, RunState
+from .steps import Functions, RunState, example_batch
 
 TOGETHER_MULTIPLY_ADDS = 20e6  # on a CPU, a step with more keeps the cores busy by itself
 
@@ -24,12 +24,8 @@ def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder:
     train, info = experiment.train, dataset.info
     steps_per_epoch(experiment, dataset)
     run = shapes(experiment, info, compiled)
-    batch = {
-        "x": jnp.zeros((1, *info.shape)),
-        "y": jnp.zeros(1, jnp.int32) if info.kind == "classification" else jnp.zeros((1, len(info.targets))),
-        "weight": jnp.ones(1),
-    }
-    sums = jax.eval_shape(compiled.evaluate, {"params": run.params, "state": run.state}, batch)
+    weights, batch = {"params": run.params, "state": run.state}, example_batch(experiment, info)
+    sums = jax.eval_shape(compiled.evaluate, weights, batch)
     with np.errstate(all="ignore"):
         metrics = experiment.task.summarize(jax.tree.map(lambda a: np.ones(a.shape), sums))
     if train.monitor not in metrics:
