@@ -1,8 +1,9 @@
 """Convolution in the form that is fastest on the platform it runs on.
 
-GPU and TPU keep XLA's own operation. On CPU its gradients are slow, and many times slower inside a loop, so there a
-convolution in training becomes shifted slices and matrix products. Everything is chosen by static shapes at trace
-time and by `lax.platform_dependent` at lowering time; the values are the same on each platform up to rounding.
+GPU and TPU keep XLA's own operation. On CPU its gradient for the kernel is slow, and in a loop many times slower still,
+so there it becomes slices and a matrix product, and so do all three forms where channels are few or windows do not
+overlap. Everything is chosen by static shapes at trace time and by `lax.platform_dependent` at lowering time; values
+are the same on each platform up to rounding.
 
 All arrays are channels-last. A 1-D sequence [B, T, C] is convolved as [B, 1, T, C] with a kernel [1, k, C, O].
 Reverse-mode differentiation works to any order. Forward mode (`jax.jvp`, `jax.jacfwd`) needs `train=False`: JAX refuses
@@ -59,7 +60,7 @@ def convolve(
     """Convolution (cross-correlation) x [B, H, W, C], kernel [kh, kw, C/groups, O] -> [B, H', W', O] in the dtype of x.
 
     `padding` counts the zeros before and after each axis; H' = (H + sum(padding) - dilation*(kh-1) - 1) // stride + 1.
-    Without `train`, that is outside of a training loop, XLA's own form is used on CPU too, where it is the faster one.
+    Without `train` forward-mode differentiation works as well, by XLA's own operation.
     Raises ValueError where the channels do not match or the kernel is larger than the padded input.
     """
     _check(x, kernel, x.shape[-1] // groups)
@@ -69,8 +70,7 @@ def convolve(
     kernel = kernel.astype(x.dtype)
     if train:
         return _forward(g, x, kernel)
-    depthwise = kernel.shape[2] == 1 and groups == kernel.shape[3]
-    cpu = _forward_cpu if depthwise else _forward_xla
+    cpu = _forward_cpu if _is_depthwise(g, *kernel.shape[2:]) else _forward_xla
     return lax.platform_dependent(x, kernel, cpu=partial(cpu, g), default=partial(_forward_xla, g))
 
 
@@ -191,35 +191,58 @@ def _kernel_gradient_xla(g: Geometry, x: Array, y: Array) -> Array:
 # Slices and matrix products for CPU.
 
 
+def _is_sliced(g: Geometry, channels: int, outputs: int) -> bool:
+    """Whether slices and a matrix product beat XLA's own operation on CPU: few channels, whole rows, windows apart."""
+    apart = all(k <= s for k, s in zip(g.window, g.stride, strict=True))
+    return g.groups == 1 and (apart or g.size[1] == 1 or (channels < 8 and outputs < 32))
+
+
+def _is_depthwise(g: Geometry, channels: int, outputs: int) -> bool:
+    return channels == 1 and g.groups == outputs
+
+
 def _forward_cpu(g: Geometry, x: Array, kernel: Array) -> Array:
     kh, kw, c, o = kernel.shape
-    shape = (x.shape[0], *g.out, o)
     if _is_narrow(g, c, o):
-        return _forward_cpu(_row_geometry(g), _as_rows(x), _row_kernel(g, kernel)).reshape(shape)
-    if c == 1 and g.groups == o:  # depthwise
+        y = _forward_cpu(_row_geometry(g), _as_rows(x), _row_kernel(g, kernel))
+        return y.reshape(x.shape[0], *g.out, o)
+    if _is_depthwise(g, c, o):
         return sum(tap * weight for tap, weight in zip(taps(g, x), kernel.reshape(kh * kw, o), strict=True))
-    if g.groups > 1:
-        kernel = kernel.reshape(kh * kw, c, g.groups, -1)
-        return jnp.einsum("bhwkgc,kcgo->bhwgo", _grouped_patches(g, x), kernel).reshape(shape)
-    return jnp.tensordot(_patches(g, x), kernel.reshape(-1, o), 1)
+    if _is_sliced(g, c, o):
+        return jnp.tensordot(_patches(g, x), kernel.reshape(-1, o), 1)
+    return _forward_xla(g, x, kernel)
 
 
 def _kernel_gradient_cpu(g: Geometry, x: Array, y: Array) -> Array:
-    c, o = x.shape[-1] // g.groups, y.shape[-1]
+    (kh, kw), c, o = g.window, x.shape[-1] // g.groups, y.shape[-1]
     if _is_narrow(g, c, o):
         row_kernel = _kernel_gradient_cpu(_row_geometry(g), _as_rows(x), _as_rows(y))
         return _kernel_of_rows(g, row_kernel, c)
-    if c == 1 and g.groups == o:
-        return jnp.stack([jnp.sum(tap * y, (0, 1, 2)) for tap in taps(g, x)]).reshape(*g.window, 1, o)
+    if _is_depthwise(g, c, o):
+        return jnp.stack([jnp.sum(tap * y, (0, 1, 2)) for tap in taps(g, x)]).reshape(kh, kw, 1, o)
     if g.groups > 1:
-        patches, y = _grouped_patches(g, x), y.reshape(*y.shape[:3], g.groups, -1)
-        return jnp.einsum("bhwkgc,bhwgo->kcgo", patches, y).reshape(*g.window, c, o)
+        one, groups = g._replace(groups=1), zip(jnp.split(x, g.groups, -1), jnp.split(y, g.groups, -1), strict=True)
+        return jnp.concatenate([_kernel_gradient_cpu(one, *group) for group in groups], -1)
+    if g.stride[1] == 1 and kh * c + kw * o < kh * kw * c:
+        return _kernel_gradient_of_shifts(g, x, y)
     patches, positions = _patches(g, x), ((0, 1, 2), (0, 1, 2))
     if patches.shape[-1] <= o:
-        return jnp.tensordot(patches, y, positions).reshape(*g.window, c, o)
+        return jnp.tensordot(patches, y, positions).reshape(kh, kw, c, o)
     # XLA copies the left factor: let it be the smaller one, and hide the transpose, or XLA exchanges them.
     kernel = lax.optimization_barrier(jnp.tensordot(y, patches, positions))
-    return kernel.reshape(o, *g.window, c).transpose(1, 2, 3, 0)
+    return kernel.reshape(o, kh, kw, c).transpose(1, 2, 3, 0)
+
+
+def _kernel_gradient_of_shifts(g: Geometry, x: Array, y: Array) -> Array:
+    """Rows of the kernel as shifts of x, its columns as shifts of y: copies kh of x and kw of y, not kh * kw of x."""
+    (kh, kw), (h, w), c, width = g.window, g.out, x.shape[-1], g.size[1]
+    (sh, _), (dh, dw) = g.stride, g.dilation
+    x = _pad(g._replace(padding=(g.padding[0], (0, 0))), x)
+    x = jnp.concatenate([x[:, i * dh : i * dh + (h - 1) * sh + 1 : sh] for i in range(kh)], -1)
+    starts = [j * dw - g.padding[1][0] for j in range(kw)]  # the column of x under which column 0 of y meets column j
+    sides = [((0, 0), (start, width - w - start)) for start in starts]
+    y = jnp.concatenate([_pad(g._replace(padding=side), y) for side in sides], -1)
+    return jnp.tensordot(x, y, ((0, 1, 2), (0, 1, 2))).reshape(kh, c, kw, -1).transpose(0, 2, 1, 3)
 
 
 # Where rows of the input are short (few columns of few channels), one matrix maps a whole row to a row of outputs: more
@@ -270,11 +293,6 @@ def _patches(g: Geometry, x: Array) -> Array:
     return jnp.concatenate([x[:, i * dh : i * dh + (h - 1) * sh + 1 : sh] for i in range(kh)], -1)
 
 
-def _grouped_patches(g: Geometry, x: Array) -> Array:
-    """[B, H', W', kh*kw, groups, C/groups]."""
-    return _patches(g, x).reshape(x.shape[0], *g.out, g.window[0] * g.window[1], g.groups, -1)
-
-
 def _pad(g: Geometry, x: Array) -> Array:
     return lax.pad(x, np.zeros((), x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
 
@@ -290,15 +308,22 @@ def _window(x: Array, start: Pair, out: Pair, stride: Pair = (1, 1)) -> Array:
 
 
 def _input_gradient_cpu(g: Geometry, kernel: Array, y: Array) -> Array:
+    c, o = kernel.shape[2:]
+    if _is_narrow(g, c, o):
+        x = _input_gradient_cpu(_row_geometry(g), _row_kernel(g, kernel), _as_rows(y))
+        return x.reshape(y.shape[0], *g.size, c)
+    if _is_depthwise(g, c, o) or _is_sliced(g, c, o):
+        return _input_gradient_of_spread(g, kernel, y)
+    return _input_gradient_xla(g, kernel, y)
+
+
+def _input_gradient_of_spread(g: Geometry, kernel: Array, y: Array) -> Array:
     """One matrix product spreads each y over its window; then every input sums what reached it.
 
     Element i of the window of output h lies at input h*s + i*d - lo = s*(h + q) + r with (q, r) = divmod(i*d - lo, s),
     so the inputs at distance r from the multiples of s are a sum of shifted slices: `phases` of them, interleaved.
     """
     (sh, sw), c = g.stride, kernel.shape[2] * g.groups
-    if _is_narrow(g, c, y.shape[-1]):
-        x = _input_gradient_cpu(_row_geometry(g), _row_kernel(g, kernel), _as_rows(y))
-        return x.reshape(y.shape[0], *g.size, c)
     rows, columns = (
         [divmod(i * d - lo, s) for i in range(k)]
         for d, (lo, _), s, k in zip(g.dilation, g.padding, g.stride, g.window, strict=True)
@@ -331,13 +356,8 @@ def _input_gradient_cpu(g: Geometry, kernel: Array, y: Array) -> Array:
 
 def _spread(g: Geometry, kernel: Array, y: Array) -> dict[Pair, Array]:
     """What each y contributes to the input under each kernel element, [B, H', W', C]."""
-    kh, kw, c, o = kernel.shape
-    if c == 1 and g.groups == o:
+    c, o = kernel.shape[2:]
+    if _is_depthwise(g, c, o):
         return {(i, j): y * kernel[i, j, 0] for i, j in _elements(g)}
-    if g.groups > 1:
-        kernel, y = kernel.reshape(kh * kw, c, g.groups, -1), y.reshape(*y.shape[:3], g.groups, -1)
-        spread = jnp.einsum("bhwgo,kcgo->bhwkgc", y, kernel).reshape(*y.shape[:3], -1)
-    else:
-        spread = jnp.tensordot(y, kernel.reshape(-1, o), ((3,), (1,)))
-    c *= g.groups
+    spread = jnp.tensordot(y, kernel.reshape(-1, o), ((3,), (1,)))
     return {(i, j): spread[..., n * c : (n + 1) * c] for n, (i, j) in enumerate(_elements(g))}

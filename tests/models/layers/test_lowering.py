@@ -1,5 +1,6 @@
 """The forms chosen for CPU agree with XLA's convolutions and pools, and no convolution of XLA is left in a loop."""
 
+import re
 from functools import partial
 
 import jax
@@ -137,6 +138,7 @@ def test_gradients_batch_over_inputs_and_kernels(name, axes):
     assert_close(batched, jax.tree.map(lambda *a: jnp.stack(a), *single))
 
 
+@jax.jit
 def train(x, kernel, steps):
     """`steps` steps of gradient descent on a small network in a while loop."""
 
@@ -148,15 +150,17 @@ def train(x, kernel, steps):
 
 
 @pytest.mark.parametrize("channels", [1, 40])
-def test_no_xla_convolution_is_left_in_a_loop_on_cpu(channels):
-    x, kernel = normal(2, 8, 8, channels), normal(3, 3, channels, 4, seed=1)
-    lowered = jax.jit(train).trace(x, kernel, 3).lower(lowering_platforms=("cpu",)).as_text()
+def test_the_gradient_for_the_kernel_is_no_xla_convolution_on_cpu(channels):
+    """In a loop XLA's takes about a hundred times as long as the forward convolution, which is as fast as outside."""
+    x, kernel = normal(2, 8, 8, channels), normal(3, 3, channels, channels, seed=1)
+    windows = set(re.findall(r" convolution\(.*window={size=(\w+)", train.lower(x, kernel, 3).compile().as_text()))
+    assert windows == ({"3x3"} if channels == 40 else set())  # the kernel's gradient would have windows of 8x8
+    lowered = train.trace(x, kernel, 3).lower(lowering_platforms=("cpu",)).as_text()
     assert "stablehlo.while" in lowered
-    assert "stablehlo.convolution" not in lowered
     assert "select_and_scatter" not in lowered
-    on_gpu = jax.jit(train).trace(x, kernel, 3).lower(lowering_platforms=("cuda",)).as_text()
-    assert "stablehlo.convolution" in on_gpu
-    looped = jax.jit(train)(x, kernel, 3)
+    on_gpu = train.trace(x, kernel, 3).lower(lowering_platforms=("cuda",)).as_text()
+    assert on_gpu.count("stablehlo.convolution") > 2
+    looped = train(x, kernel, 3)
     unrolled = kernel
     for _ in range(3):
         unrolled = train(x, unrolled, 1)
