@@ -1,17 +1,31 @@
 """The zoo: networks as pairs of pure functions."""
 
+from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
+from .convnext import ConvNeXt
 from .core import Model, chain, count, lift, named, residual, skip
 from .lenet import LeNet
 from .linear_regression import LinearRegression
 from .logistic_regression import LogisticRegression
 from .mlp import MLP
+from .resnet import ResNet
+from .unet import UNet
+from .vgg import VGG
+from .vit import ViT
 
 __all__ = [
     "MLP",
+    "VGG",
+    "AlexNet",
+    "AlexNetOneTower",
+    "AlexNetSmall",
+    "ConvNeXt",
     "LeNet",
     "LinearRegression",
     "LogisticRegression",
     "Model",
+    "ResNet",
+    "UNet",
+    "ViT",
     "chain",
     "count",
     "lift",

@@ -5,10 +5,16 @@ A network enters with one line here. `tests/models/test_catalogue.py` fails for 
 
 from typing import Any, NamedTuple
 
+from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
+from .convnext import ConvNeXt
 from .lenet import LeNet
 from .linear_regression import LinearRegression
 from .logistic_regression import LogisticRegression
 from .mlp import MLP
+from .resnet import ResNet
+from .unet import UNet
+from .vgg import VGG
+from .vit import ViT
 
 
 class Entry(NamedTuple):
@@ -26,4 +32,19 @@ CATALOGUE: dict[str, Entry] = {
     "mlp": Entry(MLP(), (28, 28, 1), (10,), 535_818),
     "mlp_batch_norm": Entry(MLP(batch_norm=True, dropout=0.5), (28, 28, 1), (10,), 536_586),
     "lenet": Entry(LeNet(), (28, 28, 1), (10,), 61_706),
+    "alexnet": Entry(AlexNet(), (227, 227, 3), (1000,), 60_965_224),
+    "alexnet_one_tower": Entry(AlexNetOneTower(), (224, 224, 3), (1000,), 61_100_840),
+    "alexnet_small": Entry(AlexNetSmall(), (32, 32, 3), (10,), 1_794_186),
+    "vgg11": Entry(VGG(11), (224, 224, 3), (1000,), 132_863_336),
+    "vgg16": Entry(VGG(16), (224, 224, 3), (1000,), 138_357_544),
+    "resnet18": Entry(ResNet(18), (224, 224, 3), (1000,), 11_689_512),
+    "resnet34": Entry(ResNet(34), (224, 224, 3), (1000,), 21_797_672),
+    "resnet50": Entry(ResNet(50), (224, 224, 3), (1000,), 25_557_032),
+    "resnet101": Entry(ResNet(101), (224, 224, 3), (1000,), 44_549_160),
+    "resnet18_small": Entry(ResNet(18, classes=10, stem="small"), (32, 32, 3), (10,), 11_173_962),
+    "convnext": Entry(ConvNeXt(), (224, 224, 3), (1000,), 28_589_128),
+    "convnext_small": Entry(ConvNeXt(classes=10, stem="small"), (32, 32, 3), (10,), 27_824_362),
+    "vit_small": Entry(ViT(), (224, 224, 3), (1000,), 22_050_664),
+    "vit_base": Entry(ViT(width=768, heads=12), (224, 224, 3), (1000,), 86_567_656),
+    "unet": Entry(UNet(), (512, 512, 1), (512, 512, 2), 31_036_546),
 }

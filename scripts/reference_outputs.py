@@ -7,6 +7,7 @@ line in LAYERS or NETWORKS here and one of the same name there. Inputs, weights 
 numbers are computed in float64 and stored in float32, channels last, kernels [*window, in, out], under our names.
 """
 
+import copy
 import zlib
 from collections import OrderedDict
 from pathlib import Path
@@ -15,8 +16,60 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 FOLDER = Path(__file__).parents[1] / "tests" / "models" / "reference"
+
+
+class SelfAttention(nn.Module):
+    """The function of nn.MultiheadAttention, with parameters under our names: [B, D, T] -> [B, D, T]."""
+
+    def __init__(self, width: int, heads: int, causal: bool = False):
+        super().__init__()
+        self.query_key_value, self.output = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.heads, self.causal = heads, causal
+
+    def forward(self, x):
+        inward, outward, x = self.query_key_value, self.output, x.permute(2, 0, 1)
+        mask = nn.Transformer.generate_square_subsequent_mask(len(x), dtype=x.dtype) if self.causal else None
+        y, _ = F.multi_head_attention_forward(
+            x, x, x, x.shape[-1], self.heads, inward.weight, inward.bias, None, None, False, 0.0, outward.weight,
+            outward.bias, need_weights=False, attn_mask=mask, is_causal=self.causal,
+        )  # fmt: skip
+        return y.permute(1, 2, 0)
+
+
+class PatchEmbedding(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x).flatten(2)
+
+
+class ClassToken(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.token = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x):
+        return torch.cat([self.token[:, None].expand(len(x), -1, 1), x], 2)
+
+
+class PositionEmbedding(nn.Module):
+    def __init__(self, positions: int, width: int):
+        super().__init__()
+        self.embedding = nn.Parameter(torch.zeros(positions, width))
+
+    def forward(self, x):
+        return x + self.embedding.T
+
+
+class LayerScale(nn.Module):
+    def __init__(self, width: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x):
+        return x * self.weight[:, None, None]
+
 
 # A module and the shape of its input, channels second.
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
@@ -54,11 +107,20 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "layer_norm": (nn.LayerNorm(6), (3, 2, 6)),
     "group_norm": (nn.GroupNorm(2, 6), (3, 6, 3, 2)),
     "group_norm_one_group": (nn.GroupNorm(1, 6), (3, 6, 4)),
+    "self_attention": (SelfAttention(8, 2), (2, 8, 5)),
+    "self_attention_causal": (SelfAttention(6, 3, causal=True), (2, 6, 5)),
+    "patch_embedding": (PatchEmbedding(3, 4, 2, stride=2), (2, 3, 4, 6)),
+    "class_token": (ClassToken(4), (2, 4, 3)),
+    "position_embedding": (PositionEmbedding(3, 4), (2, 4, 3)),
+    "layer_scale": (LayerScale(3), (2, 3, 4, 2)),
+    "local_response_norm": (nn.LocalResponseNorm(5, alpha=5 * 0.3, beta=0.75, k=2.0), (2, 7, 3, 2)),
+    "local_response_norm_power": (nn.LocalResponseNorm(3, alpha=3 * 0.2, beta=0.5, k=1.0), (2, 4, 3)),
     "relu": (nn.ReLU(), (4, 8)),
     "leaky_relu": (nn.LeakyReLU(), (4, 8)),
     "elu": (nn.ELU(), (4, 8)),
     "selu": (nn.SELU(), (4, 8)),
     "gelu": (nn.GELU(approximate="tanh"), (4, 8)),
+    "exact_gelu": (nn.GELU(), (4, 8)),
     "silu": (nn.SiLU(), (4, 8)),
     "softplus": (nn.Softplus(), (4, 8)),
     "sigmoid": (nn.Sigmoid(), (4, 8)),
@@ -75,6 +137,32 @@ class Flatten(nn.Module):
 
 def network(**layers: nn.Module) -> nn.Module:
     return nn.Sequential(OrderedDict(layers))
+
+
+class Around(nn.Sequential):
+    """The input and what the layers make of it, concatenated."""
+
+    def forward(self, x):
+        return torch.cat([x, super().forward(x)], 1)
+
+
+def two_convolutions(channels: int, width: int) -> nn.Module:
+    return network(
+        conv1=nn.Conv2d(channels, width, 3, padding=1, bias=False), batch_norm1=nn.BatchNorm2d(width), relu1=nn.ReLU(),
+        conv2=nn.Conv2d(width, width, 3, padding=1, bias=False), batch_norm2=nn.BatchNorm2d(width), relu2=nn.ReLU(),
+    )  # fmt: skip
+
+
+def unet_level(channels: int, width: int, depth: int) -> dict[str, nn.Module]:
+    if depth == 0:
+        return {"bottom": two_convolutions(channels, width)}
+    inner = unet_level(width, 2 * width, depth - 1)
+    up = nn.ConvTranspose2d(2 * width, width, 2, stride=2)
+    return {
+        "encode": two_convolutions(channels, width),
+        "inner": Around(OrderedDict(pool=nn.MaxPool2d(2), **inner, up=up)),
+        "decode": two_convolutions(2 * width, width),
+    }
 
 
 # A module, the shape of its input, channels second, and its number of classes; 0 for regression.
@@ -105,6 +193,7 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
             dense3=nn.Linear(84, 3),
         ), (4, 1, 16, 16), 3,
     ),
+    "unet": (network(**unet_level(2, 4, depth=2), logits=nn.Conv2d(4, 3, 1)), (4, 2, 8, 12), 3),
 }  # fmt: skip
 
 
@@ -139,10 +228,11 @@ def network_record(module: nn.Module, shape: tuple[int, ...], classes: int, rand
     """
     randomize(module, random)
     x = torch.randn(shape, generator=random).double()
+    outputs = copy.deepcopy(module)(x).shape  # [B, classes], for each pixel [B, classes, H, W]
     if classes:
-        y, criterion = torch.randint(classes, shape[:1], generator=random), nn.CrossEntropyLoss()
+        y, criterion = torch.randint(classes, (outputs[0], *outputs[2:]), generator=random), nn.CrossEntropyLoss()
     else:
-        y, criterion = torch.randn(module(x).shape, generator=random).double(), nn.MSELoss()
+        y, criterion = torch.randn(outputs, generator=random).double(), nn.MSELoss()
     start = tree(module, "parameters")
     record = {"x": positions_last(module, x), "y": y.numpy(), "params": start, "state": tree(module, "buffers")}
     optimizer, losses = torch.optim.SGD(module.parameters(), lr=0.1), []
@@ -153,12 +243,12 @@ def network_record(module: nn.Module, shape: tuple[int, ...], classes: int, rand
         loss.backward()
         losses.append(loss.item())
         if step == 0:
-            record["logits"] = logits.detach().numpy()
+            record["logits"] = positions_last(module, logits)
             record["gradient_norms"] = norms(tree(module, "parameters", lambda p: p.grad))
         optimizer.step()
     record["way_norms"] = norms({name: p - start[name] for name, p in tree(module, "parameters").items()})
     record |= {"losses": np.array(losses), "state_after": tree(module, "buffers")}
-    return record | {"logits_after": module.eval()(x).detach().numpy()}
+    return record | {"logits_after": positions_last(module, module.eval()(x))}
 
 
 def norms(arrays: dict) -> dict:
@@ -205,7 +295,7 @@ def name_and_axes(layer: nn.Module, name: str, ndim: int) -> tuple[str, tuple[in
         return "kernel", (*window, 0, 1)
     if name == "weight" and ndim > 1:
         return "kernel", (*window, 1, 0)
-    return {"weight": "scale", "bias": "bias", "running_mean": "mean", "running_var": "var"}[name], tuple(range(ndim))
+    return {"weight": "scale", "running_mean": "mean", "running_var": "var"}.get(name, name), tuple(range(ndim))
 
 
 def positions_last(module: nn.Module, tensor: torch.Tensor) -> np.ndarray:

@@ -6,12 +6,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+
+def exact_gelu(x):
+    """x P(X <= x) for a standard normal X, which `gelu` approximates. Hendrycks and Gimpel 2016, arXiv:1606.08415."""
+    return x * (0.5 * (1 + jax.lax.erf(x * 0.5**0.5)))
+
+
 ACTIVATIONS: dict[str, Callable] = {
     "relu": jax.nn.relu,
     "leaky_relu": jax.nn.leaky_relu,
     "elu": jax.nn.elu,
     "selu": jax.nn.selu,
     "gelu": jax.nn.gelu,
+    "exact_gelu": exact_gelu,
     "silu": jax.nn.silu,
     "softplus": jax.nn.softplus,
     "sigmoid": jax.nn.sigmoid,

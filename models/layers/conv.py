@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ..core import Model, param_dtype
 from . import lowering
-from .dense import lecun_normal
+from .dense import lecun_normal, zeros
 
 Size = int | Sequence[int]
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -24,6 +24,7 @@ def conv(
     groups: int = 1,
     bias: bool = True,
     kernel_init=lecun_normal,
+    bias_init=zeros,
 ) -> Model:
     """Cross-correlation with a learned kernel: [B, H, W, C] -> [B, H', W', features], [B, T, C] -> [B, T', features].
 
@@ -42,7 +43,7 @@ def conv(
             raise ValueError(f"{groups} groups do not divide {spec.shape[-1]} channels")
         shape = (*per_axis(kernel, dims), spec.shape[-1] // groups, features)
         params = {"kernel": kernel_init(key, shape, param_dtype(spec))}
-        return params | ({"bias": jnp.zeros(features, param_dtype(spec))} if bias else {}), {}
+        return params | ({"bias": bias_init(key, (features,), param_dtype(spec))} if bias else {}), {}
 
     def apply(params, state, x, *, key=None, train=False):
         dims = _spatial_dims(x.shape)

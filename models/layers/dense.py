@@ -1,18 +1,19 @@
 """The fully connected layer."""
 
 import jax
-import jax.numpy as jnp
 
 from ..core import Model, param_dtype
 
 he_normal = jax.nn.initializers.he_normal()
 lecun_normal = jax.nn.initializers.lecun_normal()
+zeros = jax.nn.initializers.zeros
 
 
-def dense(features: int, *, bias: bool = True, kernel_init=lecun_normal) -> Model:
+def dense(features: int, *, bias: bool = True, kernel_init=lecun_normal, bias_init=zeros) -> Model:
     """y = x W + b on the last axis: [..., D] -> [..., features].
 
-    params: kernel [D, features], bias [features]. The kernel starts as LeCun's normal (1998), the bias at zero.
+    params: kernel [D, features], bias [features]. The kernel starts as LeCun's normal (1998), the bias at zero, unless
+    given other initialisers of JAX.
     Raises ValueError for features < 1.
     """
     if features < 1:
@@ -21,7 +22,7 @@ def dense(features: int, *, bias: bool = True, kernel_init=lecun_normal) -> Mode
     def init(key, spec):
         dtype = param_dtype(spec)
         params = {"kernel": kernel_init(key, (spec.shape[-1], features), dtype)}
-        return params | ({"bias": jnp.zeros(features, dtype)} if bias else {}), {}
+        return params | ({"bias": bias_init(key, (features,), dtype)} if bias else {}), {}
 
     def apply(params, state, x, *, key=None, train=False):
         y = x @ params["kernel"]

@@ -219,7 +219,13 @@ def _kernel_gradient_cpu(g: Geometry, x: Array, y: Array) -> Array:
         row_kernel = _kernel_gradient_cpu(_row_geometry(g), _as_rows(x), _as_rows(y))
         return _kernel_of_rows(g, row_kernel, c)
     if _is_depthwise(g, c, o):
-        return jnp.stack([jnp.sum(tap * y, (0, 1, 2)) for tap in taps(g, x)]).reshape(kh, kw, 1, o)
+        products = [(tap * y).astype(jnp.promote_types(y.dtype, jnp.float32)) for tap in taps(g, x)]
+        zeros = [np.zeros((), products[0].dtype)] * len(products)
+        sums = lax.reduce(products, zeros, lambda a, b: [m + n for m, n in zip(a, b, strict=True)], (0, 1, 2))
+        return (
+            jnp.stack(sums).reshape(kh, kw, 1, o).astype(y.dtype)
+        )  # one reduction of all: many take long to compile and to run
+    y = lax.optimization_barrier(y)  # or XLA computes what made y once more, in the order that the product wants
     if g.groups > 1:
         one, groups = g._replace(groups=1), zip(jnp.split(x, g.groups, -1), jnp.split(y, g.groups, -1), strict=True)
         return jnp.concatenate([_kernel_gradient_cpu(one, *group) for group in groups], -1)

@@ -1,12 +1,20 @@
-"""Batch, layer and group normalisation. Statistics are float32; the output has the dtype of the input."""
+"""Batch, layer, group and local response normalisation. Statistics are float32; the output has the input's dtype."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ..core import Model, param_dtype
+from ..core import Model, lift, param_dtype
 
 
-def batch_norm(*, momentum: float = 0.9, epsilon: float = 1e-5, scale: bool = True, bias: bool = True) -> Model:
+def batch_norm(
+    *,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    scale: bool = True,
+    bias: bool = True,
+    scale_init=jax.nn.initializers.ones,
+) -> Model:
     """(x - mean) / sqrt(var + epsilon) * scale + bias, each channel over the batch and all positions.
 
     [B, ..., C] -> [B, ..., C]. params: scale [C], bias [C]; state: mean [C], var [C], moving averages of the batches',
@@ -17,10 +25,11 @@ def batch_norm(*, momentum: float = 0.9, epsilon: float = 1e-5, scale: bool = Tr
     def init(key, spec):
         c, dtype = spec.shape[-1], param_dtype(spec)
         state = {"mean": jnp.zeros(c, dtype), "var": jnp.ones(c, dtype)}
-        return _scale_bias(spec, scale, bias), state
+        params = _scale_bias(spec, scale, bias)
+        return params | ({"scale": scale_init(key, (c,), dtype)} if scale else {}), state
 
     def apply(params, state, x, *, key=None, train=False):
-        if not train:
+        if not train or "frozen" in state:  # as the training step marks a layer whose averages are frozen
             return _normalize(x, state["mean"], state["var"], epsilon, params), state
         axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
         if n < 2:
@@ -70,6 +79,33 @@ def group_norm(groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, b
         return _affine(y.reshape(x.shape), params), {}
 
     return Model(init, apply)
+
+
+def local_response_norm(window: int = 5, *, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75) -> Model:
+    """x / (k + alpha * sum of x^2 over the `window` channels around each)^beta, position by position.
+
+    [..., C] -> [..., C], no parameters. At the first and last channels the window is cut off. Krizhevsky et al. 2012,
+    section 3.3, with its constants; alpha multiplies the sum, where PyTorch and Caffe take the mean over the window.
+    Raises ValueError for a window that is not odd: it has no middle.
+    """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"the window of local_response_norm is odd, not {window}")
+
+    def normalize(x):
+        square = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        sizes, strides = (1,) * (x.ndim - 1) + (window,), (1,) * x.ndim
+        total = jax.lax.reduce_window(square, np.zeros((), square.dtype), jax.lax.add, sizes, strides, "SAME")
+        return (x * _power(k + alpha * total, -beta)).astype(x.dtype)
+
+    normalize.__name__ = "local_response_norm"
+    return lift(normalize)
+
+
+def _power(x, exponent: float):
+    if exponent != -0.75:
+        return x**exponent
+    root = jax.lax.rsqrt(x)  # two roots in place of a power, which takes several times as long
+    return root * jnp.sqrt(root)
 
 
 def _scale_bias(spec, scale: bool, bias: bool):

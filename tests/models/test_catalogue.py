@@ -11,24 +11,38 @@ import numpy as np
 import pytest
 
 from purezoo import models
-from purezoo.models.catalogue import CATALOGUE
+from purezoo.models import VGG, AlexNet, AlexNetOneTower, ConvNeXt, ResNet, UNet, ViT
+from purezoo.models.catalogue import CATALOGUE, Entry
 from purezoo.models.core import count
 
 BATCH = 4
-every_network = pytest.mark.parametrize("name", CATALOGUE)
+
+# Large networks: their shapes are tested, and the rest of the contract on relatives with few classes, pixels or blocks.
+LARGE = {name for name, entry in CATALOGUE.items() if entry.parameters > 11_000_000}
+RELATIVES = {
+    "alexnet, few pixels": Entry(AlexNet(classes=10), (64, 64, 3), (10,), 20_209_034),
+    "alexnet_one_tower, few pixels": Entry(AlexNetOneTower(classes=10), (63, 63, 3), (10,), 20_344_650),
+    "vgg11, few pixels": Entry(VGG(11, classes=10), (32, 32, 3), (10,), 28_144_010),
+    "resnet18, few pixels": Entry(ResNet(18, classes=10, stem="small"), (16, 16, 3), (10,), 11_173_962),
+    "convnext, few blocks": Entry(ConvNeXt(10, (1, 2), (16, 32), "small", layer_scale=0.1), (32, 32, 3), (10,), 25_818),
+    "vit, few blocks": Entry(ViT(patch=8, width=64, depth=2, heads=4, classes=10), (32, 32, 3), (10,), 114_250),
+    "unet, narrow": Entry(UNet(width=8, depth=2), (8, 12, 3), (8, 12, 2), 29_634),
+}
+NETWORKS = {name: entry for name, entry in CATALOGUE.items() if name not in LARGE} | RELATIVES
+every_network = pytest.mark.parametrize("name", NETWORKS)
 
 
 @cache
 def case(name):
     """The model, a batch, its parameters and its state."""
-    model, shape = CATALOGUE[name].network.build(), (BATCH, *CATALOGUE[name].input)
+    model, shape = NETWORKS[name].network.build(), (BATCH, *NETWORKS[name].input)
     x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
     return model, x, *initialisation(name)(jax.random.key(0), x)
 
 
 @cache
 def initialisation(name):
-    return jax.jit(CATALOGUE[name].network.build().init)
+    return jax.jit(NETWORKS[name].network.build().init)
 
 
 @cache
@@ -57,7 +71,7 @@ def training(name):
 def test_output_has_the_shape_of_the_catalogue_and_is_finite(name):
     _, x, params, state = case(name)
     y, _ = evaluation(name)(params, state, x)
-    assert y.shape == (BATCH, *CATALOGUE[name].output)
+    assert y.shape == (BATCH, *NETWORKS[name].output)
     assert y.dtype == jnp.float32
     assert np.isfinite(y).all()
 
@@ -65,8 +79,8 @@ def test_output_has_the_shape_of_the_catalogue_and_is_finite(name):
 @every_network
 def test_number_of_parameters_is_exact(name):
     model, x, params, _ = case(name)
-    assert count(params) == CATALOGUE[name].parameters
-    assert count(jax.eval_shape(model.init, jax.random.key(0), x)[0]) == CATALOGUE[name].parameters
+    assert count(params) == NETWORKS[name].parameters
+    assert count(jax.eval_shape(model.init, jax.random.key(0), x)[0]) == NETWORKS[name].parameters
 
 
 @every_network
@@ -146,7 +160,7 @@ def test_params_and_state_are_nested_dicts_of_arrays(name):
 @every_network
 def test_a_random_network_needs_a_key_in_training_and_no_other_does(name):
     model, x, params, state = case(name)
-    if getattr(CATALOGUE[name].network, "dropout", 0):
+    if getattr(NETWORKS[name].network, "dropout", 0):
         with pytest.raises(ValueError, match="dropout is random in training"):
             jax.eval_shape(partial(model.apply, train=True), params, state, x)
     else:
@@ -163,6 +177,20 @@ def test_initialisation_depends_on_the_key_alone(name):
         assert not np.any(b) or not np.array_equal(a, b)  # convex problems start at zero
 
 
+@pytest.mark.parametrize("name", sorted(LARGE))
+def test_shapes_of_large_networks(name):
+    """Exact parameters, output and dtypes, without computing anything."""
+    network, shape, output, parameters = CATALOGUE[name]
+    model, x = network.build(), jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    params, state = jax.eval_shape(model.init, jax.random.key(0), x)
+    assert count(params) == parameters
+    apply = partial(model.apply, key=jax.random.key(0), train=True)
+    half = partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, jnp.bfloat16))
+    y, after = jax.eval_shape(apply, half(params), state, half(x))
+    assert (y.shape, y.dtype) == ((2, *output), jnp.bfloat16)
+    assert shapes(after) == shapes(state)
+
+
 def test_every_network_is_exported_and_in_the_catalogue():
     """Looks in every module beside the catalogue: a network nobody lists is a network nobody tests."""
     found = set()
@@ -171,6 +199,7 @@ def test_every_network_is_exported_and_in_the_catalogue():
             if dataclasses.is_dataclass(thing) and isinstance(thing, type) and hasattr(thing, "build"):
                 found.add(thing)
     assert {type(entry.network) for entry in CATALOGUE.values()} == found
+    assert {type(entry.network) for entry in NETWORKS.values()} == found
     assert {thing.__name__ for thing in found} <= set(models.__all__)
     assert all(hasattr(models, name) for name in models.__all__)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from purezoo.models import MLP, LeNet, chain
+from purezoo.models import MLP, ConvNeXt, LeNet, ViT, chain
 from purezoo.models.layers import (
     activation,
     avg_pool,
@@ -17,6 +17,10 @@ from purezoo.models.layers import (
     dropout,
     group_norm,
     max_pool,
+    patch_embedding,
+    position_embedding,
+    self_attention,
+    stochastic_depth,
 )
 
 IMAGES, SEQUENCES = (2, 8, 7, 3), (2, 8, 3)
@@ -30,12 +34,19 @@ AT_ONCE = [
     (lambda: dropout(1.0), "[0, 1), not 1.0"),
     (lambda: dropout(-0.1), "[0, 1), not -0.1"),
     (lambda: dropout(float("nan")), "[0, 1), not nan"),
+    (lambda: stochastic_depth(1.0), "a stochastic depth rate lies in [0, 1), not 1.0"),
+    (lambda: self_attention(0), "at least 1 head, not 0"),
+    (lambda: self_attention(2, dropout=1.0), "[0, 1), not 1.0"),
+    (lambda: patch_embedding(0, 2), "at least 1 feature, not 0"),
+    (lambda: patch_embedding(4, 0), "0 is no size"),
     (lambda: activation("rellu"), "no activation 'rellu': choose relu, leaky_relu"),
     (lambda: activation("rellu"), "(relu?)"),
     (lambda: MLP(activation="swish").build(), "no activation 'swish'"),
     (lambda: MLP(widths=(16, 0)).build(), "at least 1 feature, not 0"),
     (lambda: MLP(dropout=1.5).build(), "[0, 1), not 1.5"),
     (lambda: LeNet(dropout=-1).build(), "[0, 1), not -1"),
+    (lambda: ViT(stochastic_depth=1.0).build(), "[0, 1), not 1.0"),
+    (lambda: ConvNeXt(depths=(3, 3)).build(), "2 depths and 4 widths"),
 ]
 
 WITH_INPUT = [
@@ -67,6 +78,13 @@ WITH_INPUT = [
     (avg_pool(9), SEQUENCES, "does not fit an axis of 8"),
     (group_norm(2), IMAGES, "2 groups do not divide 3 channels"),
     (group_norm(0), IMAGES, "0 groups do not divide 3 channels"),
+    (self_attention(3), (*SEQUENCES[:2], 8), "3 heads takes [B, T, D], D a multiple of them, not (2, 8, 8)"),
+    (self_attention(2), IMAGES, "takes [B, T, D]"),
+    (patch_embedding(4, 2), IMAGES, "patches of 2 x 2 pixels take images [B, H, W, C] they divide, not (2, 8, 7, 3)"),
+    (patch_embedding(4, 2), SEQUENCES, "take images [B, H, W, C]"),
+    (ViT().build(), (2, 100, 100, 3), "patches of 16 x 16 pixels"),
+    (ViT(heads=5).build(), (2, 32, 32, 3), "5 heads"),
+    (ConvNeXt().build(), (2, 16, 16, 3), "does not fit an axis of 1"),
     (LeNet().build(), (2, 8, 8, 1), "conv2, given (2, 4, 4, 6)"),
 ]
 
@@ -90,3 +108,9 @@ def test_batch_norm_refuses_to_train_on_one_value_a_channel(shape):
     with pytest.raises(ValueError, match="at least two values a channel in training"):
         batch_norm().apply(params, state, x, train=True)
     assert batch_norm().apply(params, state, x)[0].shape == shape  # evaluation takes any batch
+
+
+def test_another_number_of_positions_than_the_learned_is_refused():
+    params, _ = position_embedding().init(jax.random.key(0), jnp.ones((2, 5, 4)))
+    with pytest.raises(ValueError, match="5 positions are learned, the input has 4"):
+        position_embedding().apply(params, {}, jnp.ones((2, 4, 4)))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purezoo.models.layers import batch_norm, group_norm, layer_norm
+from purezoo.models.layers import batch_norm, group_norm, layer_norm, local_response_norm
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(3, 2, size=(8, 5, 4)), jnp.float32)
@@ -65,3 +65,19 @@ def test_large_means_cost_no_digits():
     params, state = layer.init(KEY, X)
     y, _ = layer.apply(params, state, X + 1000, train=True)
     np.testing.assert_allclose(y, layer.apply(params, state, X, train=True)[0], atol=1e-3)
+
+
+def test_local_response_norm_is_the_formula_of_the_paper():
+    x = np.random.default_rng(0).normal(0, 30, size=(2, 3, 3, 8)).astype(np.float32)
+    y, _ = local_response_norm().apply({}, {}, x)
+    for i in range(8):
+        total = np.square(x[..., max(0, i - 2) : min(8, i + 3)]).sum(-1)
+        np.testing.assert_allclose(y[..., i], x[..., i] / (2 + 1e-4 * total) ** 0.75, rtol=1e-5)
+    half, _ = local_response_norm().apply({}, {}, x.astype(jnp.bfloat16))
+    assert half.dtype == jnp.bfloat16
+    np.testing.assert_allclose(half.astype(np.float32), y, rtol=2**-6)  # squares of bfloat16 summed in float32
+
+
+def test_a_window_has_a_middle():
+    with pytest.raises(ValueError, match="the window of local_response_norm is odd, not 4"):
+        local_response_norm(4)

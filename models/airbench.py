@@ -1,0 +1,82 @@
+"""The network of the fastest CIFAR-10 trainings: airbench94, six convolutions. Jordan 2024, arXiv:2404.00498."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.nn import gelu
+
+from .core import Model, chain, named
+from .layers import batch_norm, conv, dense, global_max_pool, max_pool
+
+
+@dataclass(frozen=True)
+class Airbench:
+    """images [B, H, W, C] -> logits [B, classes].
+
+    A convolution of 2 x 2 pixels whose outputs are uncorrelated over photographs, then three blocks, each of two
+    convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32 colour images. Images smaller than
+    18 x 18 pixels are too small for three pools.
+    """
+
+    classes: int = 10
+    """classes to tell apart"""
+    widths: tuple[int, ...] = (64, 256, 256)
+    """channels of each block"""
+    scale: float = 1 / 9
+    """of the logits: small ones keep the loss from being sure early"""
+
+    def build(self) -> Model:
+        return chain(
+            named("whitening", _whitening()), gelu,
+            *(named(f"block{i}", _block(width)) for i, width in enumerate(self.widths, 1)),
+            global_max_pool,
+            dense(self.classes, bias=False), lambda x: x * self.scale,
+        )  # fmt: skip
+
+
+def _block(width: int) -> Model:
+    """[B, H, W, C] -> [B, H // 2, W // 2, width]"""
+    norm = batch_norm(momentum=0.6, scale=False)
+    return chain(
+        conv(width, 3, bias=False, kernel_init=_identity_first), max_pool(2), norm, gelu,
+        conv(width, 3, bias=False, kernel_init=_identity_first), norm, gelu,
+    )  # fmt: skip
+
+
+def _identity_first(key, shape, dtype):
+    """A kernel [3, 3, C, O] whose first C outputs are the inputs themselves; the others are uniform, as PyTorch's."""
+    bound = np.prod(shape[:3]) ** -0.5
+    kernel = jax.random.uniform(key, shape, dtype, -bound, bound)
+    same = min(shape[2:])
+    return kernel.at[..., :same].set(jnp.zeros(shape, dtype).at[1, 1, :same, :same].set(jnp.eye(same))[..., :same])
+
+
+def _whitening() -> Model:
+    """[B, H, W, C] -> [B, H - 1, W - 1, 8 C]: the components of each 2 x 2 patch and their negatives, of variance one.
+
+    Jordan measures the components on the training images. Over standardised photographs they are, close enough, the
+    Haar transform of the pixels times opponent colours, with these variances, measured on CIFAR-10's.
+    """
+    haar = np.array([[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]) / 2  # [component, pixel]
+    colours = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])  # [component, RGB]
+    variance, share = np.array([10.0, 0.4, 0.34, 0.055]), np.array([1.0, 0.075, 0.017])
+
+    def kernel(key, shape, dtype):
+        rgb = shape[2] == 3
+        axes, spread = (colours, np.outer(variance, share)) if rgb else (np.eye(shape[2]), variance[:, None])
+        components = np.einsum("sp,oc,so->pcso", haar, axes, np.broadcast_to(spread, (4, len(axes))) ** -0.5)
+        half = components.reshape(2, 2, shape[2], -1)
+        return jnp.asarray(np.concatenate([half, -half], -1), dtype)
+
+    def layer(x):
+        return conv(8 * x.shape[-1], 2, padding="VALID", kernel_init=kernel)
+
+    def init(key, spec):
+        return layer(spec).init(key, spec)
+
+    def apply(params, state, x, *, key=None, train=False):
+        return layer(x).apply(params, state, x, key=key, train=train)
+
+    return Model(init, apply)
