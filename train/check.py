@@ -1,6 +1,7 @@
 """What is refused before any work is done, and what is known from shapes alone."""
 
 import dataclasses
+import inspect
 import shutil
 from pathlib import Path
 
@@ -12,16 +13,18 @@ from ..errors import UserError, nearest
 from ..models.core import output_spec
 from .config import Experiment
 from .data import Dataset, Info
+from .init import factors, frozen, without
 from .loop import steps_per_epoch
+from .optimizers import optimizer_factory
 from .show import multiply_adds
 from .steps import Functions, RunState, example_batch
 
 TOGETHER_MULTIPLY_ADDS = 20e6  # on a CPU, a step with more keeps the cores busy by itself
 
 
-def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder: Path) -> None:
-    """Raises UserError for anything that would stop the run later, before any work is done."""
-    train, info = experiment.train, dataset.info
+def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder: Path) -> RunState:
+    """The shapes of the run's state. Raises UserError for anything that would stop the run later, before any work."""
+    train, optimizer, info = experiment.train, experiment.optimizer, dataset.info
     steps_per_epoch(experiment, dataset)
     run = shapes(experiment, info, compiled)
     weights, batch = {"params": run.params, "state": run.state}, example_batch(experiment, info)
@@ -34,12 +37,16 @@ def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder:
         )
     if train.patience and "validation" not in dataset.splits:
         raise UserError("--train.patience needs a validation split: set --data.validation above 0")
+    if experiment.init.rates and "linesearch" in inspect.signature(optimizer_factory(optimizer.name)).parameters:
+        raise UserError(f"--init.rates: optimizer '{optimizer.name}' searches for the size of its steps itself")
+    factors(experiment.init, without(run.params, frozen(experiment.init, run.params, run.state)))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(run)) * train.seeds
     free = shutil.disk_usage(folder).free
     if 4 * size > free:  # three checkpoints and the weights
         raise UserError(
             f"{folder} has {free / 1e9:.1f} GB free, and this run's checkpoints need {4 * size / 1e9:.1f} GB"
         )
+    return run
 
 
 def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
@@ -49,17 +56,23 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     }
     hyper["seed"] = jax.ShapeDtypeStruct((), jnp.uint32)
     model, network = experiment.model.build(), type(experiment.model).__name__
-    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *info.shape), jnp.float32)
+    experiment.augment.check(info)
+    shape = experiment.augment.shape(info.shape)
+    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *shape), jnp.float32)
     try:
         params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
         out = output_spec(model, params, state, spec)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{network} does not fit examples of shape {info.shape}: {error}") from error
+        raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     wanted = experiment.task.outputs(info)
-    if out.shape != (experiment.train.batch_size, wanted):
+    pixels = shape[:-1] if info.kind == "segmentation" else ()
+    if out.shape[1:-1] != pixels:
+        what = f"each of {' x '.join(map(str, pixels))} pixels" if pixels else "each example"
+        raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and one is needed for {what}")
+    if out.shape != (experiment.train.batch_size, *pixels, wanted):
         names = {field.name for field in dataclasses.fields(experiment.model)} & {"classes", "outputs"}
         mend = "".join(f": set --model.{name} {wanted}" for name in names)
-        what = "classes" if info.kind == "classification" else "targets"
+        what = "targets" if info.kind == "regression" else "classes"
         raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and the data have {wanted} {what}{mend}")
     try:
         return jax.eval_shape(compiled.init, hyper)
@@ -72,12 +85,15 @@ def in_one_program(experiment: Experiment, dataset: Dataset) -> bool:
 
     On a CPU one after another is faster for convolutions and for steps large enough to keep all cores busy.
     """
+    if dataset.stream is not None:  # each seed reads batches of its own
+        return False
     if experiment.train.together != "auto":
         return experiment.train.together == "yes"
     if jax.default_backend() != "cpu":
         return True
     model = experiment.model.build()
-    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *dataset.info.shape), jnp.float32)
+    shape = experiment.augment.shape(dataset.info.shape)
+    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *shape), jnp.float32)
     params, _ = jax.eval_shape(model.init, jax.random.key(0), spec)
     convolutional = any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
     return not convolutional and multiply_adds(model, spec) < TOGETHER_MULTIPLY_ADDS

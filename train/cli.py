@@ -212,6 +212,8 @@ class PredictFlags:
     """how to print: a table, a line of JSON for each example, or CSV"""
     top: int = 3
     """classes to show for each example in the table; JSON and CSV hold all"""
+    masks: str = ""
+    """segmentation: a folder for the class of each pixel, written as NAME.png with a palette; no file is replaced"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -225,7 +227,7 @@ def predict(args: list[str]) -> int:
     if flags.top < 1:
         raise UserError(f"--top is at least 1, not {flags.top}")
     folder, *files = map(Path, found)
-    print_predictions(predict_files(folder, files, flags.trust), flags.format, flags.top)
+    print_predictions(predict_files(folder, files, flags.trust, flags.masks), flags.format, flags.top)
     return 0
 
 
@@ -272,7 +274,7 @@ def show(args: list[str]) -> int:
         raise UserError(
             f"the shape of {experiment.data.source} is not known without reading it: give --input, as in 28 28 1"
         )
-    shape = tuple(known[0])
+    shape = flags.input or experiment.augment.shape(tuple(known[0]))
     if min(shape) < 1:
         raise UserError(f"--input is a shape of positive numbers, not {shape}")
     network = type(experiment.model).__name__

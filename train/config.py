@@ -15,8 +15,10 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from ..errors import UserError, nearest
 from ..models.core import Model
+from .augment import Augment
 from .data import Data
 from .data.cache import cache_folder
+from .init import Init
 from .optimizers import Optimizer
 from .tasks import Classification, Task
 
@@ -80,13 +82,15 @@ class Train:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network, data, a task, an optimiser and how long to train."""
+    """A network, data, a task, changes to its images, an optimiser, how long to train, and weights to start from."""
 
     model: Network
     data: Data = field(default_factory=Data)
     task: Task = field(default_factory=Classification)
+    augment: Augment = field(default_factory=Augment)
     optimizer: Optimizer = field(default_factory=Optimizer)
     train: Train = field(default_factory=Train)
+    init: Init = field(default_factory=Init)
 
 
 def config_names() -> list[str]:

@@ -1,38 +1,49 @@
 """Exact evaluation: every example exactly once, whatever the batch size."""
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 
 import jax
 import numpy as np
 
 from .data import Dataset
+from .data.order import masked_batches
 from .steps import Functions
 from .tasks import Task
 
+AHEAD = 8  # batches of evaluation that are dispatched before the first is waited for
+FEW = 1000  # examples of a stream that are shown
 Totals = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> (sum, count), float64, with a leading axis of seeds
 
 
 def totals(evaluate_batch: Callable, rows: np.ndarray, batch: int, seeds: int = 1) -> Totals:
     """Sums of the metrics over all rows, in float64, of `evaluate_batch(rows [batch], weight [batch])`."""
+    return add_up((evaluate_batch(padded, weight) for padded, weight in masked_batches(rows, batch)), seeds)
+
+
+def add_up(batches: Iterable[dict], seeds: int = 1) -> Totals:
+    """Sums, in float64, of the metrics of batches, of which a few are computed ahead."""
     sums: Totals = {}
-    waiting = [evaluate_batch(padded, weight) for padded, weight in masked_batches(rows, batch)]
-    for metrics in jax.device_get(waiting):
-        for name, (total, count) in with_seed_axis(metrics, seeds).items():
+    waiting: deque[dict] = deque()
+
+    def add(metrics: dict) -> None:
+        for name, (total, count) in with_seed_axis(jax.device_get(metrics), seeds).items():
             old = sums.get(name, (0, 0))
             sums[name] = (old[0] + total, old[1] + count)
+
+    for metrics in batches:
+        waiting.append(metrics)
+        if len(waiting) > AHEAD:
+            add(waiting.popleft())
+    for metrics in waiting:
+        add(metrics)
     return sums
 
 
 def with_seed_axis(metrics: dict, seeds: int) -> Totals:
     """Metrics in float64, with a leading axis of seeds also where there is only one."""
     return jax.tree.map(lambda a: np.asarray(a, np.float64) if seeds > 1 else np.asarray(a, np.float64)[None], metrics)
-
-
-def masked_batches(rows: np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Every row exactly once, in batches of one size: (rows, weight), the last filled up with weight 0."""
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        yield np.resize(part, batch).astype(np.int32), (np.arange(batch) < len(part)).astype(np.float32)
 
 
 def of_seed(sums: Totals, seed: int) -> Totals:
@@ -44,11 +55,27 @@ def evaluate_split(functions: Functions, task: Task, weights: dict, dataset: Dat
     """The metrics of one run's weights on a split, and the totals they come from."""
     evaluate = jax.jit(functions.evaluate)
 
-    def evaluate_batch(rows, weight):
-        return evaluate(weights, {"x": dataset.x[rows], "y": dataset.y[rows], "weight": weight})
-
-    sums = of_seed(totals(evaluate_batch, dataset.splits[split], batch), 0)
+    with contextlib.closing(batches(dataset, dataset.splits[split], batch)) as found:
+        sums = of_seed(add_up(evaluate(weights, one) for one in found), 0)
     return task.summarize(sums), sums
+
+
+def batches(dataset: Dataset, rows: np.ndarray, batch: int) -> Generator[dict, None, None]:
+    """Batches on the host that hold each of `rows` exactly once, the last filled up with weight 0."""
+    if dataset.stream is not None:
+        yield from dataset.stream.once(rows, batch, dataset.skipped)
+        return
+    for padded, weight in masked_batches(rows, batch):
+        yield {"x": dataset.x[padded], "y": dataset.y[padded], "weight": weight}
+
+
+def examples(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x [N, ...] and y [N, ...] of rows; of a stream the first FEW of them that can be read."""
+    if dataset.stream is None:
+        return dataset.x[rows], dataset.y[rows]
+    with contextlib.closing(batches(dataset, rows[:FEW], 50)) as found:
+        parts = [(one["x"][one["weight"] > 0], one["y"][one["weight"] > 0]) for one in found]
+    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 
 
 def predict_rows(functions: Functions, weights: dict, x: np.ndarray, batch: int) -> np.ndarray:

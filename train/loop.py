@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from .data import Dataset
 from .evaluation import of_seed, with_seed_axis
 from .programs import Programs, present
 from .progress import Progress
+from .start import Start
 from .steps import RunState
 
 CHECKPOINT_SECONDS = 60.0
@@ -38,6 +39,7 @@ class Memory:
     stopped: list[int]  # the step at which patience ran out, 0 until then
     run_s: float = 0.0
     train_s: float = 0.0  # of it in training steps
+    skipped: list[int] = field(default_factory=list)  # examples of a stream that could not be read, whatever the seed
 
     @classmethod
     def fresh(cls, seeds: int, higher_is_better: bool) -> "Memory":
@@ -46,7 +48,7 @@ class Memory:
 
 
 def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: list[int], folder: Path,
-        progress: Progress, resume: bool, received: list[int]) -> tuple[dict, Memory, int]:  # fmt: skip
+        progress: Progress, resume: bool, received: list[int], start: Start) -> tuple[dict, Memory, int]:  # fmt: skip
     """Trains all seeds to the end. Returns the final weights {"params", "state"}, the memory and the steps taken.
 
     `received` fills with signals, see `signals`. Raises Interrupted after one, with the state saved, and UserError at
@@ -55,9 +57,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
     train, steps = experiment.train, total_steps(experiment, dataset)
     every = train.eval_every or steps_per_epoch(experiment, dataset)
     higher = train.monitor in experiment.task.higher_is_better
-    order = Order(seeds, dataset.splits["train"], train.batch_size)
     hyper = programs.hyper(seeds)
-    run, memory = programs.init(hyper), Memory.fresh(len(seeds), higher)
     with contextlib.ExitStack() as stack:
         threading.Thread(target=importlib.import_module, args=("orbax.checkpoint",), daemon=True).start()
 
@@ -65,10 +65,14 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
         def checkpointer():  # opened when needed first: by then Orbax has been imported beside the training
             return stack.enter_context(checkpoints.open_checkpoints(folder, higher))
 
-        if resume and (found := checkpoints.restore(checkpointer(), run, progress.note)):
+        if resume and (found := checkpoints.restore(checkpointer(), programs.shapes, progress.note)):
             run, memory = programs.place(found[0]), Memory(**found[1])
+            dataset.skipped.update(memory.skipped)
             progress.note(f"going on after step {_step(run)}")
+        else:
+            run, memory = programs.init(hyper, start(seeds)), Memory.fresh(len(seeds), higher)
         step, score = _step(run), None
+        feed = stack.enter_context(programs.feed(seeds, step, steps))
         history = History(folder, step)
         started = time.perf_counter() - memory.run_s
         saved, size = time.perf_counter(), 1
@@ -77,7 +81,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             marks = [mark - step % mark for mark in (every, train.checkpoint_every) if mark]
             n = min(size, steps - step, programs.block, *marks)
             begun = time.perf_counter()
-            run = programs.advance(run, hyper, order.rows(step, programs.block, n), n)
+            run = programs.advance(run, hyper, feed(step, n), n)
             failed, loss = jax.device_get((run.failed, run.sums["loss"]))
             _stop_if_not_finite(failed, seeds, checkpointer)
             took = time.perf_counter() - begun
@@ -96,7 +100,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
                 else evaluated and elapsed > CHECKPOINT_SECONDS
             )
             if due or last or received:
-                memory.run_s = time.perf_counter() - started
+                memory.run_s, memory.skipped = time.perf_counter() - started, sorted(dataset.skipped)
                 checkpoints.save(checkpointer(), run, vars(memory), score if evaluated else None)
                 saved = time.perf_counter()
             if received and not last:
@@ -148,31 +152,6 @@ def _better(values: list[float], step: int, train, memory: Memory, higher: bool)
             if train.patience and memory.waited[i] >= train.patience:
                 memory.stopped[i] = step
     return better
-
-
-class Order:
-    """Which examples each step sees: every epoch in an order of its own, a pure function of (seed, step)."""
-
-    def __init__(self, seeds: list[int], rows: np.ndarray, batch: int):
-        self.seeds, self.all_rows, self.batch = seeds, rows, batch
-        self.per_epoch = len(rows) // batch
-        self.known: dict[int, list[np.ndarray]] = {}
-
-    def rows(self, step: int, block: int, n: int) -> np.ndarray:
-        """The rows of n steps from `step` on, filled up with zeros: [block, B], or [block, seeds, B] for several."""
-        out = np.zeros((block, len(self.seeds), self.batch), np.int32)
-        for i in range(n):
-            epoch, place = divmod(step + i, self.per_epoch)
-            for s, order in enumerate(self._epoch(epoch)):
-                out[i, s] = order[place * self.batch : (place + 1) * self.batch]
-        return out if len(self.seeds) > 1 else out[:, 0]
-
-    def _epoch(self, epoch: int) -> list[np.ndarray]:
-        if epoch not in self.known:
-            self.known = {
-                epoch: [np.random.default_rng((seed, epoch)).permutation(self.all_rows) for seed in self.seeds]
-            }
-        return self.known[epoch]
 
 
 class History:

@@ -92,6 +92,8 @@ def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.G
         args |= {mask: kernels for mask in DECAY_MASKS if mask in known}
     elif optimizer.weight_decay:
         before.append(optax.add_decayed_weights(hyper["weight_decay"], mask=kernels))
+    if "muon_weight_dimension_numbers" in known:
+        args["muon_weight_dimension_numbers"] = as_matrices
     try:
         rate = learning_rate(optimizer, steps, hyper["learning_rate"])
         return optax.with_extra_args_support(optax.chain(*before, factory(learning_rate=rate, **args)))
@@ -175,6 +177,12 @@ def schedule_factory(name: str) -> Callable:
 def kernels(params):
     """True for the leaves that weight decay and penalties act on: matrices and higher, not biases or scales."""
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+
+
+def as_matrices(params):
+    """For Muon: a kernel is a matrix from all its other axes to its last one; biases and scales go to Adam."""
+    axes = {ndim: optax.contrib.MuonDimensionNumbers(tuple(range(ndim - 1)), (ndim - 1,)) for ndim in range(2, 6)}
+    return jax.tree.map(lambda leaf: axes.get(leaf.ndim), params)
 
 
 def penalty(params, l1, l2):

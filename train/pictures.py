@@ -6,7 +6,8 @@ import numpy as np
 
 from .config import Experiment
 from .data import Dataset
-from .evaluation import Totals, predict_rows
+from .data.masks import palette
+from .evaluation import Totals, examples, predict_rows
 from .steps import Functions
 
 
@@ -19,14 +20,19 @@ def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Func
     rows, info = dataset.splits["test"], dataset.info
     if info.kind == "classification" and len(info.classes) <= 100:
         confusion(Figure(figsize=(6, 5.2), layout="constrained"), sums["test"]["confusion"][0], info.classes, folder)
+    if info.kind == "segmentation" and info.shape[-1] in (1, 3):
+        x, y = examples(dataset, rows[:6])
+        guess = predict_rows(functions, weights, x, len(x)).argmax(-1)
+        segmented(Figure(figsize=(6, 2 * len(x)), layout="constrained"), x, y, guess, dataset, folder)
     is_picture = info.kind == "classification" and len(info.shape) == 3 and info.shape[-1] in (1, 3)
     if is_picture or info.kind == "regression":
-        outputs = predict_rows(functions, weights, dataset.x[rows], experiment.train.eval_batch_size)
+        x, y = examples(dataset, rows)
+        outputs = predict_rows(functions, weights, x, experiment.train.eval_batch_size)
         figure = Figure(figsize=(8, 5) if is_picture else (5, 5), layout="constrained")
         if is_picture:
-            most_wrong(figure, dataset.x[rows], dataset.y[rows], outputs, dataset, folder)
+            most_wrong(figure, x, y, outputs, dataset, folder)
         else:
-            predicted_against_true(figure, dataset.y[rows], outputs, dataset, folder)
+            predicted_against_true(figure, y, outputs, dataset, folder)
 
 
 def learning_curves(figure, lines: list[dict], headline: str, folder: Path) -> None:
@@ -77,6 +83,27 @@ def most_wrong(figure, x: np.ndarray, y: np.ndarray, logits: np.ndarray, dataset
     figure.savefig(folder / "most_wrong.png", dpi=120)
 
 
+def segmented(figure, x: np.ndarray, y: np.ndarray, guess: np.ndarray, dataset: Dataset, folder: Path) -> None:
+    """Test images, the true class of each pixel, and the predicted one."""
+    from matplotlib.patches import Patch
+
+    colors, white, classes = palette(), dataset.info.pixel_max or 1, dataset.info.classes
+    cells = figure.subplots(len(x), 3, squeeze=False)
+    for row, image, true, found in zip(cells, x, y, guess, strict=True):
+        row[0].imshow(np.clip(image / white, 0, 1), cmap="gray", vmin=0, vmax=1)
+        row[1].imshow(colors[true])
+        row[2].imshow(colors[found])
+    for axes, title in zip(cells[0], ("image", "truth", "prediction"), strict=True):
+        axes.set_title(title)
+    for axes in cells.ravel():
+        axes.axis("off")
+    shown = np.union1d(y, guess).tolist()
+    names = {i: classes[i] if i < len(classes) else "no label" for i in shown}
+    boxes = [Patch(facecolor=colors[i] / 255, edgecolor="gray", label=name) for i, name in names.items()]
+    figure.legend(handles=boxes[:24], loc="outside lower center", ncols=6, fontsize=8)
+    figure.savefig(folder / "segmented.png", dpi=120)
+
+
 def predicted_against_true(figure, y: np.ndarray, outputs: np.ndarray, dataset: Dataset, folder: Path) -> None:
     """Each test example as a point, in the targets' own units; on the line the prediction is exact."""
     info = dataset.info
@@ -91,6 +118,6 @@ def predicted_against_true(figure, y: np.ndarray, outputs: np.ndarray, dataset: 
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
-    """The softmax of logits [N, C], in float64."""
-    e = np.exp(logits.astype(np.float64) - logits.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    """The softmax of logits [..., C], in float64."""
+    e = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)

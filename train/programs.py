@@ -15,7 +15,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ..errors import UserError
 from .config import Experiment
 from .data import Dataset
-from .evaluation import Totals, totals
+from .evaluation import Totals, add_up
+from .feed import Steps, make_feed
 from .steps import Functions, Hyper, RunState, hyper_parameters
 
 BLOCK = 512  # the most steps in one dispatch
@@ -25,8 +26,10 @@ class Programs(NamedTuple):
     """Compiled functions. Arrays of a population have a leading axis of seeds, those of a single run have none."""
 
     hyper: Callable[[list[int]], Hyper]  # the step's numbers for seeds, on the devices
-    init: Callable[[Hyper], RunState]
-    advance: Callable[..., RunState]  # (run, hyper, rows [K, (seeds,) B], n) takes n <= K steps; donates run
+    init: Callable[[Hyper, dict], RunState]  # (hyper, arrays to start from, by name)
+    shapes: RunState  # of what init gives
+    feed: Callable[..., contextlib.AbstractContextManager[Steps]]  # (seeds, step, last step) -> their examples
+    advance: Callable[..., RunState]  # (run, hyper, examples of K steps, n) takes n <= K steps; donates run
     evaluate: Callable[[dict, np.ndarray], Totals]  # over the rows of a split
     keep_best: Callable[[RunState, np.ndarray], RunState]  # where better [seeds], keep the present weights
     place: Callable[[Any], Any]  # host arrays to the devices
@@ -35,17 +38,16 @@ class Programs(NamedTuple):
 
 
 def compile_programs(
-    experiment: Experiment, functions: Functions, dataset: Dataset, seeds: int, mesh: Mesh
+    experiment: Experiment, functions: Functions, dataset: Dataset, seeds: int, mesh: Mesh, start: dict | None = None
 ) -> Programs:
-    """Compiles everything that a run of so many seeds calls."""
+    """Compiles everything that a run of so many seeds calls. `start`: shapes of what each seed starts from, by name."""
     train, several = experiment.train, seeds > 1
     per_epoch = len(dataset.splits["train"]) // train.batch_size
     block = min(train.eval_every or per_epoch, BLOCK)
     held_out = max(len(rows) for name, rows in dataset.splits.items() if name != "train")
     eval_batch = -(-min(train.eval_batch_size, held_out) // mesh.size) * mesh.size  # shared by the devices
     everywhere = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec("data"))
-    x, y = jax.device_put((dataset.x, dataset.y), everywhere)
+    feed = make_feed(dataset, train.batch_size, eval_batch, seeds, block, mesh)
 
     def hyper_of(seeds: list[int]) -> Hyper:
         hyper = hyper_parameters(experiment, seeds)
@@ -54,22 +56,22 @@ def compile_programs(
     def each_seed(function):
         return jax.vmap(function) if several else function
 
-    def gather(x, y, rows):
-        rows = jax.lax.with_sharding_constraint(rows, split) if mesh.size > 1 else rows
-        return {"x": x[rows], "y": y[rows]}
-
-    def advance(run, hyper, x, y, rows, n):
-        one = each_seed(lambda run, hyper, rows: functions.step(run, hyper, gather(x, y, rows)))
+    def advance(run, hyper, data, parts, n):
+        one = each_seed(lambda run, hyper, part: functions.step(run, hyper, feed.batch(data, part)))
 
         def go_on(carry):
             i, run = carry
             return (i < n) & jnp.all(run.failed < 0)
 
-        return jax.lax.while_loop(go_on, lambda c: (c[0] + 1, one(c[1], hyper, rows[c[0]])), (0, run))[1]
+        def go(carry):
+            i, run = carry
+            return i + 1, one(run, hyper, jax.tree.map(lambda a: a[i], parts))
 
-    def evaluate(weights, x, y, rows, weight):
-        data = gather(x, y, rows) | {"weight": weight}
-        return each_seed(lambda weights: functions.evaluate(weights, data))(weights)
+        return jax.lax.while_loop(go_on, go, (0, run))[1]
+
+    def evaluate(weights, data, part):
+        batch = feed.batch(data, part)
+        return each_seed(lambda weights: functions.evaluate(weights, batch))(weights)
 
     def keep_best(run, better):
         def choose(run, better):
@@ -82,18 +84,18 @@ def compile_programs(
     hyper = hyper_of([0] * seeds)
     example = jax.eval_shape(each_seed(functions.init), hyper)
     example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), example)
-    rows = np.zeros((block, seeds, train.batch_size) if several else (block, train.batch_size), np.int32)
-    flags = (np.zeros(eval_batch, np.int32), np.zeros(eval_batch, np.float32))
+    start = jax.tree.map(lambda a: jax.ShapeDtypeStruct(((seeds,) if several else ()) + a.shape, a.dtype), start or {})
+    for_steps, for_evaluation = feed.shapes
     step = jax.jit(advance, donate_argnums=0, out_shardings=everywhere)
     try:
-        lowered_step = step.lower(example, hyper, x, y, rows, np.int32(0))
+        lowered_step = step.lower(example, hyper, feed.data, for_steps, np.int32(0))
     except (TypeError, ValueError, NotImplementedError) as error:  # an argument that the optimiser cannot work with
         with_what = f"optimizer '{experiment.optimizer.name}' and schedule '{experiment.optimizer.schedule.name}'"
         raise UserError(f"cannot train with {with_what}: {str(error).splitlines()[0]}") from error
     jit = [
-        jax.jit(each_seed(functions.init), out_shardings=everywhere).lower(hyper),
+        jax.jit(each_seed(functions.init), out_shardings=everywhere).lower(hyper, start),
         lowered_step,
-        jax.jit(evaluate, out_shardings=everywhere).lower(present(example), x, y, *flags),
+        jax.jit(evaluate, out_shardings=everywhere).lower(present(example), feed.data, for_evaluation),
     ]
     if example.best:
         best = jax.jit(keep_best, donate_argnums=0, out_shardings=everywhere)
@@ -104,16 +106,19 @@ def compile_programs(
     return_freed_memory()
 
     def evaluate_rows(weights, rows):
-        return totals(lambda rows, weight: compiled[2](weights, x, y, rows, weight), rows, eval_batch, seeds)
+        with feed.once(rows) as parts:
+            return add_up((compiled[2](weights, feed.data, part) for part in parts), seeds)
 
     return Programs(
         hyper=hyper_of,
         init=compiled[0],
-        advance=lambda run, hyper, rows, n: compiled[1](run, hyper, x, y, rows, np.int32(n)),
+        shapes=example,
+        feed=feed.training,
+        advance=lambda run, hyper, parts, n: compiled[1](run, hyper, feed.data, parts, np.int32(n)),
         evaluate=evaluate_rows,
         keep_best=(lambda run, better: compiled[3](run, better)) if example.best else (lambda run, better: run),
         place=lambda tree: jax.device_put(tree, everywhere),
-        block=block,
+        block=feed.block,
         compile_s=compile_s,
     )
 

@@ -41,7 +41,8 @@ class Progress:
         """A line of an evaluation; on a terminal the next one takes its place."""
         parts = [f"step {step}/{self.steps}  epoch {epoch:.4g}"]
         for name, metrics in (("train", train), ("validation", validation)):
-            parts += [name + "".join(f" {k} {v:.4f}" for k, v in metrics.items())] if metrics else []
+            shown = {k: v for k, v in metrics.items() if not k.startswith("iou_")}  # those of single classes are many
+            parts += [name + "".join(f" {k} {v:.4f}" for k, v in shown.items())] if metrics else []
         if self.quiet:
             return
         now = time.perf_counter()

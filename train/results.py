@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-HEADLINES = {"accuracy": ("accuracy", 100, "%"), "r2": ("R^2", 1, "")}
+HEADLINES = {"accuracy": ("accuracy", 100, "%"), "mean_iou": ("mean IoU", 100, "%"), "r2": ("R^2", 1, "")}
 
 
 def measured(path: Path) -> dict[str, Any] | None:

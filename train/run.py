@@ -22,6 +22,7 @@ from .folder import load_data, locked, read_json, start_folder, top_folder, writ
 from .loop import Memory, fit, read_history, signals, total_steps
 from .programs import Programs, compile_programs, make_mesh
 from .progress import Progress
+from .start import Start
 from .steps import Functions, functions
 
 
@@ -41,21 +42,25 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
     Raises UserError for what does not fit, before any work, and Interrupted where a signal stopped it.
     """
     options = options if options.began else dataclasses.replace(options, began=time.perf_counter())
-    experiment = dataclasses.replace(experiment, data=experiment.data.absolute())
+    experiment = dataclasses.replace(experiment, data=experiment.data.absolute(), init=experiment.init.absolute())
     with locked(folder, options.resume), signals() as received, top_folder(folder):
         dataset = load_data(experiment, folder if options.resume else None)
         compiled = functions(experiment, dataset.info, total_steps(experiment, dataset))
-        check(experiment, dataset, compiled, folder)
+        shapes = check(experiment, dataset, compiled, folder)
         mesh = make_mesh(experiment.train.devices, experiment.train.batch_size // experiment.train.accumulate)
         first = experiment.train.seed
         seeds = list(range(first, first + experiment.train.seeds))
+        start = Start(experiment, {"params": shapes.params, "state": shapes.state})
+        experiment = experiment if options.resume else start.noted(seeds)
         together = len(seeds) > 1 and in_one_program(experiment, dataset)
         note = Progress(0, options.quiet).note
         note(opening(experiment, dataset, seeds, together))
-        programs = compile_programs(experiment, compiled, dataset, len(seeds) if together else 1, mesh)
+        if said := start.opening():
+            note(said)
+        programs = compile_programs(experiment, compiled, dataset, len(seeds) if together else 1, mesh, start.spec)
         note(f"compiled in {programs.compile_s:.1f} s")
         start_folder(folder, experiment, dataset, source)
-        job = Job(experiment, dataset, compiled, programs, source, options, received)
+        job = Job(experiment, dataset, compiled, programs, start, source, options, received)
         if together:
             summaries = train_together(job, seeds, folder)
         elif len(seeds) > 1:
@@ -76,6 +81,7 @@ class Job:
     dataset: Dataset
     functions: Functions
     programs: Programs
+    start: Start
     source: Path | None
     options: Options
     received: list[int]  # signals
@@ -84,7 +90,7 @@ class Job:
         """Trains seeds to the end: their final weights, the loop's memory and the steps taken."""
         progress = Progress(total_steps(self.experiment, self.dataset), self.options.quiet)
         resume, received = self.options.resume, self.received
-        return fit(self.experiment, self.dataset, self.programs, seeds, folder, progress, resume, received)
+        return fit(self.experiment, self.dataset, self.programs, seeds, folder, progress, resume, received, self.start)
 
 
 def train_one(job: Job, seed: int, folder: Path) -> dict:
@@ -142,6 +148,7 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
         **({"best_step": memory.best_step[place]} if one.train.patience else {}),
         "seed": seed,
         "seeds_in_one_program": together,
+        **({"skipped": len(job.dataset.skipped)} if one.data.on_error == "skip" else {}),
         "examples_per_s": examples / memory.train_s if memory.train_s else 0.0,
         "time": {
             "compile_s": job.programs.compile_s,

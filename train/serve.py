@@ -14,6 +14,7 @@ from . import config, weights
 from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
+from .data.masks import write_mask
 from .evaluation import evaluate_split, predict_rows
 from .folder import load_data, load_info, read_json
 from .pictures import probabilities
@@ -83,29 +84,57 @@ def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: boo
     return answer
 
 
-def predict_files(folder: Path, files: list[Path], trust: bool) -> list[dict[str, Any]]:
-    """A record for each example in the files: its name, and class and probabilities, or the predicted numbers.
+def predict_files(folder: Path, files: list[Path], trust: bool, masks: str = "") -> list[dict[str, Any]]:
+    """A record for each example in the files: its name, and class and probabilities, or the predicted numbers, or the
+    share of each class in its pixels.
 
-    With several seeds, probabilities and numbers are the mean over seeds.
+    With several seeds, probabilities and numbers are the mean over seeds. `masks` is a folder for the classes of all
+    pixels, a PNG for each example. Raises UserError where it would replace a file, before any is written.
     """
     opened = [open_run(home, trust) for home in seed_folders(folder)]
     info, records = opened[0][1], []
+    found: dict[Path, np.ndarray] = {}  # the masks to write
+    if masks and info.kind != "segmentation":
+        raise UserError(f"--masks is for the classes of pixels, and {folder} learned a {info.kind}")
+    if masks and Path(masks).exists() and not Path(masks).is_dir():
+        raise UserError(f"--masks {masks} is no folder")
     for path in files:
         inputs = read_inputs(path, info)
         for note in inputs.notes:
             print(f"purezoo: {note}", file=sys.stderr)
-        outputs = [predict_rows(compiled, found, inputs.x, 256) for _, _, compiled, found in opened]
+        outputs = [predict_rows(compiled, weights, inputs.x, 256) for _, _, compiled, weights in opened]
         if info.kind == "classification":
             chances = np.mean([probabilities(o) for o in outputs], 0)
             for name, chance in zip(inputs.names, chances, strict=True):
                 ranked = {info.classes[i]: float(chance[i]) for i in np.argsort(-chance, kind="stable")}
                 records.append({"input": name, "class": next(iter(ranked)), "probabilities": ranked})
+        elif info.kind == "segmentation":
+            guess = np.mean([probabilities(o) for o in outputs], 0).argmax(-1).astype(np.uint8)  # [N, H, W]
+            for name, mask in zip(inputs.names, guess, strict=True):
+                share = np.bincount(mask.ravel(), minlength=len(info.classes)) / mask.size
+                ranked = {info.classes[i]: float(share[i]) for i in np.argsort(-share, kind="stable")}
+                records.append({"input": name, "shares": ranked})
+                if masks:
+                    target = Path(masks) / mask_name(name)
+                    if target in found or target.exists():
+                        raise UserError(f"--masks: {target} is there already, and is not replaced")
+                    found[target] = mask
         else:
             numbers = np.mean(outputs, 0, dtype=np.float64) * np.asarray(info.y_std) + np.asarray(info.y_mean)
             for name, row in zip(inputs.names, numbers, strict=True):
                 predicted = dict(zip(info.targets, map(float, row), strict=True))
                 records.append({"input": name, "predicted": predicted})
+    if masks:
+        Path(masks).mkdir(parents=True, exist_ok=True)
+        for target, mask in found.items():
+            write_mask(target, mask)
     return records
+
+
+def mask_name(name: str) -> str:
+    """street.jpg -> street.png, streets.npz[3] -> streets-3.png."""
+    stem, _, row = name.partition("[")
+    return Path(stem).stem + (f"-{row.rstrip(']')}" if row else "") + ".png"
 
 
 def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> None:
@@ -115,18 +144,18 @@ def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> Non
             print(json.dumps(record))
         return
     if form == "csv":
-        classes = "probabilities" in records[0]
-        names = sorted(records[0]["probabilities" if classes else "predicted"])
+        kind = next(key for key in ("probabilities", "shares", "predicted") if key in records[0])
+        classes, names = kind == "probabilities", sorted(records[0][kind])
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["input", *(["class"] if classes else []), *names])
         for record in records:
-            values = record["probabilities" if classes else "predicted"]
+            values = record[kind]
             writer.writerow([record["input"], *([record["class"]] if classes else []), *(values[n] for n in names)])
         return
     width = max(len(record["input"]) for record in records)
     for record in records:
-        if "probabilities" in record:
-            best = list(record["probabilities"].items())[:top]
+        if "predicted" not in record:
+            best = list((record.get("probabilities") or record["shares"]).items())[:top]
             said = "  ".join(f"{name} {chance:7.2%}" for name, chance in best)
         else:
             said = "  ".join(f"{name} {value:.6g}" for name, value in record["predicted"].items())

@@ -1,6 +1,7 @@
 """The training step and the evaluation of a batch: pure functions, compiled once and called many steps at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -9,9 +10,12 @@ import jax.numpy as jnp
 from ..errors import UserError
 from ..models.core import as_model
 from . import optimizers
+from .augment import augmentation, seen
 from .config import Experiment
 from .data import Info
+from .init import frozen, keep_frozen_state, replaced, scaled, whole, without
 
+AUGMENTATION = 0xA06  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 Hyper = dict[str, Any]  # the hyper-parameters that are numbers: arguments of the step, so that runs can differ in them
 
 
@@ -31,7 +35,7 @@ class RunState(NamedTuple):
 class Functions(NamedTuple):
     """The pure functions of an experiment, for one seed."""
 
-    init: Callable[[Hyper], RunState]
+    init: Callable[..., RunState]  # (hyper, arrays by dotted name to start from = {})
     step: Callable[[RunState, Hyper, dict], RunState]
     evaluate: Callable[[dict, dict], dict]  # ({"params", "state"}, batch) -> metrics
     predict: Callable[[dict, jax.Array], jax.Array]  # ({"params", "state"}, raw x) -> outputs of the network, float32
@@ -46,16 +50,27 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         model = as_model(experiment.model.build())
     except (TypeError, ValueError) as error:
         raise UserError(f"{type(experiment.model).__name__}: {error}") from error
+    model = keep_frozen_state(model, experiment.init)
     train, optimizer = experiment.train, experiment.optimizer
     half_precision = train.precision == "bfloat16"
     task_loss = experiment.task.loss(info)
     prepare, prepare_target = preparation(info)
-    spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *info.shape), jnp.float32)
+    change, mix = augmentation(experiment.augment, info)
+    shape = experiment.augment.shape(info.shape)
+    spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *shape), jnp.float32)
 
     def apply(params, state, x, *, key=None, train=False):
         if half_precision:
             params, x = jax.tree.map(_half, (params, x))
         return model.apply(params, state, x, key=key, train=train)
+
+    apply_seen = seen(experiment.augment, info.kind, apply)
+
+    def prepared(key, batch):
+        """A batch as the network is trained on it."""
+        keys = jax.random.split(jax.random.fold_in(key, AUGMENTATION))
+        batch = change(keys[0], {"weight": jnp.ones(batch["x"].shape[0])} | batch)
+        return mix(keys[1], batch | {"x": prepare(batch["x"]), "y": prepare_target(batch["y"])})
 
     def loss(params, state, batch, key, hyper):
         value, (state, metrics) = task_loss(apply, params, state, batch, key=key, train=True)
@@ -64,27 +79,29 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         return value, (state, metrics)
 
     def gradient(params, state, batch, key, hyper):
-        """Loss, gradient, state and metrics of a batch; in parts, one after another, with `accumulate`."""
-        grad = jax.value_and_grad(loss, has_aux=True)
+        """Loss, gradient of what is trained, state and metrics of a batch; one part after another with `accumulate`."""
+        names = frozen(experiment.init, params, state)
+        trained = without(params, names)
+        grad = jax.value_and_grad(lambda trained, *rest: loss(whole(params, trained, names), *rest), has_aux=True)
         if train.accumulate == 1:
-            (value, (state, metrics)), grads = grad(params, state, batch, key, hyper)
+            (value, (state, metrics)), grads = grad(trained, state, batch, key, hyper)
             return value, grads, state, metrics
         parts = jax.tree.map(lambda a: a.reshape(train.accumulate, -1, *a.shape[1:]), batch)
 
         def one(state, numbered):
             i, part = numbered
-            (value, (state, metrics)), grads = grad(params, state, part, jax.random.fold_in(key, i), hyper)
+            (value, (state, metrics)), grads = grad(trained, state, part, jax.random.fold_in(key, i), hyper)
             return state, (value, grads, metrics)
 
         state, (values, grads, metrics) = jax.lax.scan(one, state, (jnp.arange(train.accumulate), parts))
         mean, total = (lambda a: a.mean(0)), (lambda a: a.sum(0))
         return values.mean(), jax.tree.map(mean, grads), state, jax.tree.map(total, metrics)
 
-    def init(hyper: Hyper) -> RunState:
-        params, state = model.init(jax.random.key(hyper["seed"]), spec)
-        opt = optimizers.build(optimizer, steps, hyper).init(params)
-        batch = example_batch(experiment, info)
-        metrics = jax.eval_shape(lambda: loss(params, state, batch, jax.random.key(0), hyper)[1][1])
+    def init(hyper: Hyper, start: Mapping = MappingProxyType({})) -> RunState:
+        params, state = (replaced(tree, start) for tree in model.init(jax.random.key(hyper["seed"]), spec))
+        opt = optimizers.build(optimizer, steps, hyper).init(without(params, frozen(experiment.init, params, state)))
+        key, batch = jax.random.key(0), example_batch(experiment, info)
+        metrics = jax.eval_shape(lambda: loss(params, state, prepared(key, batch), key, hyper)[1][1])
         copy = jax.tree.map(jnp.copy, params)  # no two donated arrays may be one
         return RunState(
             step=jnp.int32(0),
@@ -100,21 +117,26 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     def step(run: RunState, hyper: Hyper, batch: dict) -> RunState:
         # Not the key of init: the seed with some bits flipped gives random numbers of their own to the steps.
         key = jax.random.fold_in(jax.random.key(hyper["seed"] ^ jnp.uint32(0x9E3779B9)), run.step)
-        batch = {"x": prepare(batch["x"]), "y": prepare_target(batch["y"]), "weight": jnp.ones(batch["x"].shape[0])}
+        batch = prepared(key, batch)
         value, grads, state, metrics = gradient(run.params, run.state, batch, key, hyper)
+        names = frozen(experiment.init, run.params, run.state)
+        trained = without(run.params, names)
         # value, grad and value_fn are for optimisers with a line search, such as lbfgs; the others ignore them.
         updates, opt = optimizers.build(optimizer, steps, hyper).update(
-            grads, run.opt, run.params,
-            value=value, grad=grads, value_fn=lambda params: loss(params, run.state, batch, key, hyper)[0],
+            grads, run.opt, trained, value=value, grad=grads,
+            value_fn=lambda trained: loss(whole(run.params, trained, names), run.state, batch, key, hyper)[0],
         )  # fmt: skip
-        params = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), run.params, updates)
-        decay = hyper["ema"]
+        trained = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), trained, scaled(experiment.init, updates))
+
+        def average(a, p):
+            return hyper["ema"] * a + (1 - hyper["ema"]) * p
+
         return RunState(
             step=run.step + 1,
-            params=params,
+            params=whole(run.params, trained, names),
             state=state,
             opt=opt,
-            ema=jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, run.ema, params) if optimizer.ema else {},
+            ema=whole(run.ema, jax.tree.map(average, without(run.ema, names), trained), names) if optimizer.ema else {},
             best=run.best,
             sums=jax.tree.map(jnp.add, run.sums, metrics),
             failed=jnp.where((run.failed < 0) & ~jnp.isfinite(value), run.step, run.failed),
@@ -122,11 +144,11 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
 
     def evaluate(weights: dict, batch: dict) -> dict:
         batch = batch | {"x": prepare(batch["x"]), "y": prepare_target(batch["y"])}
-        _, (_, metrics) = task_loss(apply, weights["params"], weights["state"], batch, key=None, train=False)
+        _, (_, metrics) = task_loss(apply_seen, weights["params"], weights["state"], batch, key=None, train=False)
         return metrics
 
     def predict(weights: dict, x: jax.Array) -> jax.Array:
-        return apply(weights["params"], weights["state"], prepare(x))[0].astype(jnp.float32)
+        return apply_seen(weights["params"], weights["state"], prepare(x))[0].astype(jnp.float32)
 
     return Functions(init, step, evaluate, predict)
 
@@ -146,7 +168,7 @@ def preparation(info: Info) -> tuple[Callable, Callable]:
         return (x.astype(jnp.float32) - x_mean) / x_std
 
     def targets(y):
-        if info.kind == "classification":
+        if info.kind != "regression":
             return y
         return (y - jnp.asarray(info.y_mean, jnp.float32)) / jnp.asarray(info.y_std, jnp.float32)
 
@@ -154,9 +176,10 @@ def preparation(info: Info) -> tuple[Callable, Callable]:
 
 
 def example_batch(experiment: Experiment, info: Info) -> dict:
-    """A prepared batch of zeros, to learn shapes from."""
+    """A batch of zeros as the data give it, to learn shapes from."""
     n = experiment.train.batch_size
-    y = jnp.zeros(n, jnp.int32) if info.kind == "classification" else jnp.zeros((n, len(info.targets)))
+    labels = {"classification": jnp.zeros(n, jnp.int32), "segmentation": jnp.zeros((n, *info.shape[:2]), jnp.uint8)}
+    y = labels.get(info.kind, jnp.zeros((n, len(info.targets))))
     return {"x": jnp.zeros((n, *info.shape)), "y": y, "weight": jnp.ones(n)}
 
 

@@ -17,6 +17,7 @@ import optax
 from ..errors import UserError
 from .data import Info
 from .data.info import Kind
+from .data.masks import UNLABELLED
 
 Loss = Callable[..., tuple[jax.Array, tuple[dict, dict]]]
 Sums = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -38,7 +39,7 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Tell classes apart: softmax cross-entropy of logits [B, C] and labels [B]."""
+    """Tell classes apart: softmax cross-entropy of logits [B, C] and labels [B], or [B, C] of mixed images."""
 
     label_smoothing: float = 0.0
     """share of each label spread evenly over all classes in training (Szegedy et al. 2015, arXiv:1512.00567)"""
@@ -63,8 +64,10 @@ class Classification:
 
         def loss(apply, params, state, batch, *, key=None, train=False):
             logits, state = apply(params, state, batch["x"], key=key, train=train)  # [B, C]
-            logits, labels, weight = logits.astype(jnp.float32), batch["y"], batch["weight"]
-            target = optax.smooth_labels(jax.nn.one_hot(labels, classes), self.label_smoothing if train else 0.0)
+            logits, target, weight = logits.astype(jnp.float32), batch["y"], batch["weight"]
+            target = jax.nn.one_hot(target, classes) if target.ndim == 1 else target
+            labels = target.argmax(-1)
+            target = optax.smooth_labels(target, self.label_smoothing if train else 0.0)
             losses = optax.softmax_cross_entropy(logits, target)  # [B]
             n = weight.sum()
             total = (weight * losses).sum()
@@ -76,7 +79,7 @@ class Classification:
                 if classes > k:
                     better = (logits > jnp.take_along_axis(logits, labels[:, None], 1)).sum(-1)  # classes ranked above
                     metrics["top_k_accuracy"] = ((weight * (better < k)).sum(), n)
-            return total / n, (state, metrics)
+            return total / jnp.maximum(n, 1), (state, metrics)
 
         return loss
 
@@ -123,7 +126,7 @@ class Regression:
                 metrics["absolute_error"] = ((weight * jnp.abs(own)).sum(), n)
                 metrics["target"] = ((weight * target * unit).sum(0), weight.sum())
                 metrics["squared_target"] = ((weight * (target * unit) ** 2).sum(0), weight.sum())
-            return total / n, (state, metrics)
+            return total / jnp.maximum(n, 1), (state, metrics)
 
         return loss
 
@@ -141,3 +144,53 @@ class Regression:
             "mae": float(absolute / count),
             "r2": float(np.mean(r2)),
         }
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Tell the class of each pixel: softmax cross-entropy of logits [B, H, W, C] and labels [B, H, W], over all pixels.
+
+    The IoU of a class, over a whole split: the pixels that are of it and found to be, divided by those that are one or
+    the other. `mean_iou` leaves out a class without either; `iou_NAME` is given for each class that there is.
+    """
+
+    ignore: int = UNLABELLED
+    """a class whose pixels count neither in the loss nor in the metrics; 255, pixels without a label, never do"""
+
+    kind: ClassVar[Kind] = "segmentation"
+    headline: ClassVar[str] = "mean_iou"
+    higher_is_better: ClassVar[frozenset[str]] = frozenset({"mean_iou", "pixel_accuracy"})
+
+    def __post_init__(self):
+        if not 0 <= self.ignore <= UNLABELLED:
+            raise UserError(f"--task.ignore is the index of a class, or 255 for none, not {self.ignore}")
+
+    def outputs(self, info: Info) -> int:
+        return len(info.classes)
+
+    def loss(self, info: Info) -> Loss:
+        def loss(apply, params, state, batch, *, key=None, train=False):
+            logits, state = apply(params, state, batch["x"], key=key, train=train)  # [B, H, W, C]
+            logits, labels = logits.astype(jnp.float32), batch["y"].astype(jnp.int32)  # [B, H, W]
+            counts = (labels != UNLABELLED) & (labels != self.ignore) & (batch["weight"] > 0)[:, None, None]
+            target = jax.nn.one_hot(jnp.where(counts, labels, UNLABELLED), len(info.classes))  # all 0: no loss
+            total = optax.softmax_cross_entropy(logits, target).sum((1, 2)).sum()  # a long sum loses digits, two do not
+            guess, n = logits.argmax(-1), counts.sum()
+            metrics = {"loss": (total, n), "pixel_accuracy": ((counts & (guess == labels)).sum(), n)}
+            if not train:  # whole numbers, which are exact
+                for i, name in enumerate(info.classes):
+                    true, found = counts & (labels == i), counts & (guess == i)
+                    metrics[f"iou_{name}"] = ((true & found).sum(), jnp.stack([true.sum(), found.sum()]))
+            return total / jnp.maximum(n, 1), (state, metrics)
+
+        return loss
+
+    def summarize(self, sums: Sums) -> dict[str, float]:
+        both = {name: counts for name, counts in sums.items() if name.startswith("iou_")}
+        found = {name: float(total / max(n, 1)) for name, (total, n) in sums.items() if name not in both}
+        if not both:
+            return found
+        union = {name: true + guessed - hits for name, (hits, (true, guessed)) in both.items()}
+        iou = {name: float(both[name][0] / union[name]) for name in both if union[name] > 0}
+        seen = {name: value for name, value in iou.items() if both[name][1][0] > 0}
+        return found | {"mean_iou": float(np.mean(list(iou.values()) or [0.0]))} | seen

@@ -2,9 +2,12 @@
 
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..errors import UserError, nearest
@@ -17,7 +20,7 @@ def save(path: Path, weights: dict) -> None:
 
     part = path.with_suffix(".part")
     try:
-        save_file({name: np.ascontiguousarray(leaf) for name, leaf in _names(weights).items()}, part)
+        save_file({name: np.ascontiguousarray(leaf) for name, leaf in named(weights).items()}, part)
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
@@ -29,39 +32,59 @@ def save(path: Path, weights: dict) -> None:
 
 def load(path: Path, like: dict) -> dict:
     """The weights of a file, NumPy arrays in the structure of `like`. Raises UserError where names or shapes differ."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        found = load_file(path)
-    except FileNotFoundError:
-        raise UserError(
-            f"there is no file {path}: did the run finish? `purezoo train --resume` goes on with it"
-        ) from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    expected = _names(like)
-    for name, leaf in expected.items():
-        if name not in found:
-            raise UserError(f"{path} has no '{name}'.{nearest(name, found)}")
-        if found[name].shape != leaf.shape:
-            raise UserError(f"{path}: '{name}' has shape {found[name].shape}, the network needs {leaf.shape}")
-    extra = sorted(set(found) - set(expected))
-    if extra:
-        raise UserError(f"{path} has '{extra[0]}', which the network has not.{nearest(extra[0], expected)}")
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: did the run finish? `purezoo train --resume` goes on with it")
+    found, expected = read(path), named(like)
+    if wrong := differences(found, expected):
+        raise UserError(f"{path}: {but_first(wrong)}")
     leaves = [found[name] for name in expected]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _names(weights: dict) -> dict:
-    """Dotted names of all leaves, in the order of the tree. Params and state share one space of names."""
-    named = {}
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file by name. Raises UserError for a damaged one."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+
+
+def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """What keeps the arrays that were found from being those expected, one sentence for each name."""
+    wrong = []
+    for name, leaf in expected.items():
+        if name not in found:
+            wrong.append(f"it has no '{name}'.{nearest(name, set(found) - set(expected))}")
+        elif found[name].shape != leaf.shape:
+            wrong.append(f"'{name}' has shape {found[name].shape}, the network needs {leaf.shape}")
+        elif not jnp.issubdtype(found[name].dtype, jnp.floating):
+            wrong.append(f"'{name}' has dtype {found[name].dtype}, the network needs {leaf.dtype}")
+    for name in sorted(set(found) - set(expected)):
+        wrong.append(f"it has '{name}', which the network has not.{nearest(name, set(expected) - set(found))}")
+    return wrong
+
+
+def but_first(messages: list[str]) -> str:
+    """The first message and how many more there are."""
+    return messages[0] + (f" ({len(messages) - 1} more such differences)" if len(messages) > 1 else "")
+
+
+def named(weights: dict) -> dict[str, Any]:
+    """The leaves of {"params", "state"} by dotted names, in the order of the tree. Both share one space of names."""
+    found: dict[str, Any] = {}
     for (_, *path), leaf in jax.tree_util.tree_leaves_with_path(weights):
-        name = ".".join(str(part.key) for part in path)
-        if name in named:
-            raise UserError(f"params and state both have '{name}'")
-        named[name] = leaf
-    return named
+        if dotted(path) in found:
+            raise UserError(f"params and state both have '{dotted(path)}'")
+        found[dotted(path)] = leaf
+    return found
+
+
+def dotted(path: Iterable[Any]) -> str:
+    """The name of a leaf of params or state by its path in JAX's terms: "conv1.kernel"."""
+    return ".".join(str(part.key) for part in path)
 
 
 def _umask() -> int:

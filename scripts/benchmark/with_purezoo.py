@@ -16,7 +16,8 @@ from purezoo.models.core import count  # noqa: E402
 from purezoo.models.layers import conv, dense, flatten, max_pool  # noqa: E402
 from purezoo.train.config import Experiment, Train  # noqa: E402
 from purezoo.train.data import Data, load  # noqa: E402
-from purezoo.train.loop import DISPATCH_SECONDS, Order, total_steps  # noqa: E402
+from purezoo.train.data.order import Order  # noqa: E402
+from purezoo.train.loop import DISPATCH_SECONDS, total_steps  # noqa: E402
 from purezoo.train.optimizers import Optimizer  # noqa: E402
 from purezoo.train.programs import compile_programs, make_mesh  # noqa: E402
 from purezoo.train.steps import functions  # noqa: E402
@@ -50,7 +51,7 @@ def trainer(workload: str, form: str, file: str):
     pure = functions(experiment, data.info, total_steps(experiment, data))
     programs = compile_programs(experiment, pure, data, 1, make_mesh(1, 128))
     order, hyper = Order([0], data.splits["train"], 128), programs.hyper([0])
-    run, step, size = programs.init(hyper), 0, 1
+    run, step, size = programs.init(hyper, {}), 0, 1
 
     def train(steps: int) -> float:
         nonlocal run, step, size

@@ -41,7 +41,7 @@ def info():
     """The record of made-up data: `info("classification", (4,), 3)`."""
 
     def make(kind: str, shape: tuple[int, ...], outputs: int, y_mean=0.0, y_std=1.0) -> Info:
-        classes = tuple("abcdefghij"[:outputs]) if kind == "classification" else ()
+        classes = tuple("abcdefghij"[:outputs]) if kind != "regression" else ()
         targets = tuple(f"t{i}" for i in range(outputs)) if kind == "regression" else ()
         numbers = [tuple(np.broadcast_to(value, len(targets)).tolist()) for value in (y_mean, y_std)]
         zeros, ones = (0.0,) * shape[-1], (1.0,) * shape[-1]

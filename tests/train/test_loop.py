@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 from purezoo.errors import UserError
 from purezoo.train import checkpoints
-from purezoo.train.loop import Order
+from purezoo.train.data.order import Order
 from purezoo.train.steps import RunState
 
 from .conftest import QUICK

@@ -6,10 +6,12 @@ import numpy as np
 
 from .cache import cached
 from .raw import Raw
+from .scenes import CLASSES, SIZE, read_scenes
 
 # Shape of an example, and the number of classes (of targets for diabetes).
 SHAPES = {
     "digits": ((8, 8, 1), 10),
+    "digit_scenes": ((SIZE, SIZE, 1), len(CLASSES)),
     "iris": ((4,), 3),
     "wine": ((13,), 3),
     "breast_cancer": ((30,), 2),
@@ -18,7 +20,10 @@ SHAPES = {
 
 
 def read_bundled(name: str) -> Raw:
-    """digits: images [8, 8, 1] from 0 to 16; the others tables; diabetes has a number to predict, the rest classes."""
+    """digits: images [8, 8, 1] from 0 to 16; digit_scenes: larger ones with a class for each pixel; the others tables;
+    diabetes has a number to predict, the rest classes."""
+    if name == "digit_scenes":
+        return read_scenes()
     return cached(name, ["scikit-learn", version("scikit-learn")], lambda: _read(name))
 
 

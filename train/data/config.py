@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from ...errors import UserError, nearest
 
-BUNDLED = ("digits", "iris", "wine", "breast_cancer", "diabetes")  # scikit-learn's, part of its package
+BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes")  # scikit-learn's, part of its package
 NAMED = (*BUNDLED, "mnist", "idx")
 FILES = (".csv", ".npz")
 
@@ -20,9 +21,12 @@ class Data:
     """
 
     source: str = "digits"
-    """digits, iris, wine, breast_cancer, diabetes (they come with scikit-learn, no download); mnist (IDX files or a
+    """digits, iris, wine, breast_cancer, diabetes (they come with scikit-learn, no download); digit_scenes (its digits
+    strewn over a canvas, a class for each pixel); mnist (IDX files or a
     prepared TFDS folder in --data.dir); idx (any data set in MNIST's IDX files in --data.dir);
-    tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets); or a path to a .csv or .npz file"""
+    tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets); folder:PATH, pictures as class/name.jpg or
+    train/class/name.jpg, validation/..., test/... (for segmentation images/name.jpg and masks/name.png, or
+    train/images/name.jpg, ...); or a path to such a folder, or to a .csv or .npz file"""
     dir: str = ""
     """folder with the source's files, IDX or TFDS; empty: the default of TFDS, ~/tensorflow_datasets"""
     target: str = ""
@@ -36,6 +40,20 @@ class Data:
     standardize: bool = True
     """on by default: subtract the mean and divide by the standard deviation, of each feature, or of each channel of
     images (and of regression targets), measured on the training examples alone"""
+    size: int = 0
+    """pictures of a folder or of TFDS: resize the short side to this many pixels and crop the middle square out; 0:
+    take them as they are, which must then be of one size"""
+    channels: Literal[0, 1, 3] = 0
+    """of those pictures: 1 grey, 3 RGB; 0: as TFDS says, and RGB for a folder"""
+    test_split: str = ""
+    """folders and TFDS: the split of the source that serves as the test, where its own test has no labels"""
+    stream: Literal["auto", "yes", "no"] = "auto"
+    """read those pictures from the disk while training, instead of keeping them all in memory; auto: where they would
+    take more than 4 GB"""
+    workers: int = -1
+    """processes that decode a stream; 0: threads of this process; -1: one for each core but one, at most 16"""
+    on_error: Literal["stop", "skip"] = "stop"
+    """a picture that cannot be read: stop with its name, or skip it (its example has weight 0) and count it"""
 
     def __post_init__(self):
         if not 0 < self.test < 1:
@@ -46,27 +64,56 @@ class Data:
             raise UserError(f"--data.split-seed is {self.split_seed}: it must not be negative.")
         if self.source == "idx" and not self.dir:
             raise UserError("The source 'idx' needs --data.dir, the folder of the IDX files.")
+        if self.size < 0:
+            raise UserError(f"--data.size is a number of pixels, or 0, not {self.size}.")
+        if self.workers < -1:
+            raise UserError(f"--data.workers is at least -1, not {self.workers}.")
+        for name in ("size", "channels", "test_split"):
+            if getattr(self, name) and not self.has_pictures:
+                raise UserError(
+                    f"--data.{name.replace('_', '-')} is for folders of pictures and TFDS, and the source is "
+                    f"'{self.source}'."
+                )
+        if self.stream == "yes" and not self.has_pictures:
+            raise UserError(f"Folders of pictures and TFDS can be streamed, and the source is '{self.source}'.")
         if self.target and self.file != ".csv":
             raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
-        if not (self.source in NAMED or self.source.removeprefix("tfds:") != self.source or self.file):
+        if not (self.source in NAMED or self.file or self.has_pictures):
             raise UserError(
                 f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
-                "tfds:NAME, and paths to .csv and .npz files."
+                "tfds:NAME, folder:PATH, and paths to folders of pictures and to .csv and .npz files."
             )
 
     @property
     def file(self) -> str:
         """The suffix, .csv or .npz, where the source is a path to such a file, else nothing."""
         suffix = Path(self.source).suffix.lower()
-        return suffix if suffix in FILES and not self.source.startswith("tfds:") else ""
+        return suffix if suffix in FILES and not self.source.startswith(("tfds:", "folder:")) else ""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of pictures, where the source is one."""
+        if self.source.startswith("folder:"):
+            return Path(os.path.expanduser(self.source.removeprefix("folder:")))
+        named = self.source in NAMED or self.file or self.source.startswith("tfds:") or not self.source
+        return self.path if not named and self.path.is_dir() else None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the source may hold pictures of any size, which are decoded here."""
+        return self.source.startswith("tfds:") or self.folder is not None
 
     def moved_to(self, folder: str) -> "Data":
         """The same data in another folder."""
+        if self.folder is not None:
+            return replace(self, source=f"folder:{folder}")
         return replace(self, source=str(Path(folder) / self.path.name)) if self.file else replace(self, dir=folder)
 
     def absolute(self) -> "Data":
         """The same data by paths that hold in any working directory, as a run records them."""
         source = str(self.path.resolve()) if self.file else self.source
+        if self.folder is not None:
+            source = f"folder:{self.folder.resolve()}"
         return replace(self, source=source, dir=str(Path(os.path.expanduser(self.dir)).resolve()) if self.dir else "")
 
     @property

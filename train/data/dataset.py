@@ -7,23 +7,31 @@ import numpy as np
 
 from ...errors import UserError
 from .bundled import SHAPES, read_bundled
+from .cache import cached
 from .config import Data
+from .folders import find_pictures, peek_folder
 from .idx import find_idx, peek_idx, read_idx
 from .info import Info, Kind
+from .masks import class_masks
 from .npz import peek_npz, read_npz
+from .pairs import peek_pairs, read_pairs
 from .raw import Raw, check_finite
 from .split import Splits, check_splits, make_splits
+from .stream import Stream, is_large, open_stream, read_all, sample
 from .table import peek_csv, read_csv
 from .tfds import peek_tfds, read_tfds
+from .tfds_pictures import find_tfds_pictures
 
 
 class Dataset(NamedTuple):
-    """All examples of a source in the computer's memory, not standardised, with the rows of each split."""
+    """All examples of a source in the computer's memory, or a stream of them, with the rows of each split."""
 
-    x: np.ndarray  # [N, D] float32, or [N, H, W, C]: uint8 for images stored so, else float32
-    y: np.ndarray  # [N] int32 class indices, or [N, K] float32 targets in their own units
+    x: np.ndarray  # not standardised: [N, D] float32, or [N, H, W, C]: uint8 for images stored so, else float32
+    y: np.ndarray  # [N] int32 class indices, [N, K] float32 targets in their own units, or [N, H, W] uint8
     splits: Splits  # "train", "validation" (may be absent), "test": sorted int32 rows, pairwise disjoint
     info: Info
+    skipped: set[int]  # numbers of the pictures that could not be read and were left out so far
+    stream: Stream | None = None  # x and y are empty where the examples are read from it
 
 
 def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
@@ -32,23 +40,26 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     `splits` are those of an earlier run, used instead of drawing them again. UserError where anything does not fit:
     a missing file, a bad value, targets that are not what the task needs, an empty split.
     """
-    raw = _read(data, kind)
+    stream = _stream(data, kind)
+    if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream))):
+        return _load_stream(data, stream, splits)
+    raw = _read(data, kind, stream)
     classification = kind == "classification"
-    y, classes = _class_indices(raw, data.source) if classification else (_numbers(raw, data.source), ())
+    y, classes = _targets(raw, kind, data.source)
     if splits is None:
         splits = make_splits(raw.sizes, y if classification else None, data.test, data.validation, data.split_seed)
     else:
         splits = check_splits(splits, len(y))
     train = splits["train"] if data.standardize else None
     x_mean, x_std = moments(raw.x, train)
-    y_mean, y_std = ((), ()) if classification else moments(y, train)
+    y_mean, y_std = moments(y, train) if kind == "regression" else ((), ())
     info = Info(
         source=data.source,
         kind=kind,
         shape=raw.x.shape[1:],
         classes=classes,
         features=raw.features,
-        targets=() if classification else raw.targets,
+        targets=raw.targets if kind == "regression" else (),
         x_mean=x_mean,
         x_std=x_std,
         y_mean=y_mean,
@@ -56,8 +67,61 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         pixel_max=raw.pixel_max,
         fingerprint=_fingerprint(raw.x, y),
         counts={name: len(rows) for name, rows in splits.items()},
+        x_covariance=colour_covariance(raw.x, splits["train"]),
+        size=data.size,
     )
-    return Dataset(raw.x, y, splits, info)
+    return Dataset(raw.x, y, splits, info, set(raw.skipped))
+
+
+def _stream(data: Data, kind: Kind) -> Stream | None:
+    """How to read the source's pictures, where it is one of pictures with classes. Nothing is read yet."""
+    if kind == "segmentation" and data.folder is not None:
+        if data.stream == "yes" or data.on_error == "skip" or data.test_split:
+            raise UserError("--data.stream, --data.on-error and --data.test-split are not for folders with masks.")
+        return None
+    if not data.has_pictures or kind != "classification":
+        if data.folder is not None or data.stream == "yes" or data.size:
+            raise UserError(f"The pictures of {data.source} have classes: use a classification task.")
+        return None
+    pictures = find_pictures(data) if data.folder is not None else find_tfds_pictures(data)
+    if pictures is None:
+        if data.stream == "yes" or data.size or data.channels:
+            raise UserError(f"{data.source} holds no pictures of bytes with class labels: they alone can be streamed.")
+        return None
+    if data.folder is None and not data.size and pictures.shape is None and data.stream != "yes":
+        return None  # whether they are all of one size is seen when they are read into memory
+    return open_stream(data, pictures)
+
+
+def _load_stream(data: Data, stream: Stream, splits: Splits | None) -> Dataset:
+    """A stream's splits and record. Mean, deviation and covariance are those of a sample of 2,000 training pictures,
+    drawn by the seed of the splits; with recorded `splits` they mean nothing, for the run's record has them."""
+    pictures, total = stream.pictures, sum(stream.pictures.sizes.values())
+    if splits is None:
+        splits = make_splits(pictures.sizes, pictures.labels, data.test, data.validation, data.split_seed)
+        x = sample(stream, splits["train"], data.split_seed)
+    else:
+        splits = check_splits(splits, total)
+        x = np.zeros((1, *stream.shape), np.uint8)
+    x_mean, x_std = moments(x, np.arange(len(x)) if data.standardize else None)
+    info = Info(
+        source=data.source,
+        kind="classification",
+        shape=stream.shape,
+        classes=pictures.classes,
+        features=(),
+        targets=(),
+        x_mean=x_mean,
+        x_std=x_std,
+        y_mean=(),
+        y_std=(),
+        pixel_max=255.0,
+        fingerprint=pictures.fingerprint(),
+        counts={name: len(rows) for name, rows in splits.items()},
+        x_covariance=colour_covariance(x, np.arange(len(x))),
+        size=stream.size,
+    )
+    return Dataset(np.empty((0, *stream.shape), np.uint8), np.empty(0, np.int32), splits, info, set(), stream)
 
 
 def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], int] | None:
@@ -68,19 +132,37 @@ def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], in
         return (28, 28, 1), 10
     if data.source == "idx":
         return peek_idx(data.dir)
+    if data.folder is not None:
+        return peek_pairs(data.folder, data.size, data.channels) if kind == "segmentation" else peek_folder(data)
     if data.source.startswith("tfds:"):
+        known = find_tfds_pictures(data) if data.size else None
+        if known is not None:
+            return (data.size, data.size, known.channels), len(known.classes)
         return peek_tfds(data.source.removeprefix("tfds:"), data.dir, kind)
     return peek_csv(data.path, data.target, kind) if data.file == ".csv" else peek_npz(data.path, kind)
 
 
-def _read(data: Data, kind: Kind) -> Raw:
+def _read(data: Data, kind: Kind, stream: Stream | None) -> Raw:
+    if stream is not None and (data.folder is not None or data.size or data.channels):
+        name = data.folder.name if data.folder is not None else data.source.partition(":")[2]
+        key = [data.source, stream.shape, stream.on_error, stream.pictures.fingerprint()]
+        return cached(name.split(":")[0].replace("/", "-"), key, lambda: read_all(stream, data.source))
     if data.source in SHAPES:
         return read_bundled(data.source)
+    if kind == "segmentation" and data.folder is not None:
+        return read_pairs(data.folder, data.size, data.channels)
     if data.source == "idx" or (data.source == "mnist" and find_idx(data.dir)):
         return read_idx(data.dir)
     if data.source == "mnist" or data.source.startswith("tfds:"):
-        return read_tfds(data.source.removeprefix("tfds:"), data.dir)
+        return read_tfds(data.source.removeprefix("tfds:"), data.dir, data.test_split)
     return read_csv(data.path, data.target) if data.file == ".csv" else read_npz(data.path, kind)
+
+
+def _targets(raw: Raw, kind: Kind, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The targets of a task of this kind, and the names of their classes; () for numbers."""
+    if kind == "segmentation":
+        return class_masks(raw, source)
+    return _class_indices(raw, source) if kind == "classification" else (_numbers(raw, source), ())
 
 
 def _class_indices(raw: Raw, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -172,6 +254,15 @@ def moments(x: np.ndarray, rows: np.ndarray | None) -> tuple[tuple[float, ...], 
         n += m
     std = np.sqrt(squares / n)
     return tuple((shift + mean).tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
+
+
+def colour_covariance(x: np.ndarray, rows: np.ndarray) -> tuple[float, ...]:
+    """The covariance of red, green and blue over the pixels of at most 1,000 of the rows, spread evenly: 3 x 3, row by
+    row. () for what is no colour image."""
+    if x.ndim != 4 or x.shape[-1] != 3 or not len(rows):
+        return ()
+    some = x[rows[:: -(-len(rows) // 1000)]].reshape(-1, 3)
+    return tuple(np.cov(some.T.astype(np.float64)).ravel().tolist())
 
 
 def _fold(d: np.ndarray, channels: int) -> np.ndarray:

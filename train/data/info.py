@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ...errors import UserError
 
-Kind = Literal["classification", "regression"]
+Kind = Literal["classification", "regression", "segmentation"]
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Info:
     shape: tuple[int, ...]  # of one example: [D], or [H, W, C]
     classes: tuple[str, ...]  # names in the order of the class indices; () for regression
     features: tuple[str, ...]  # names of the columns; () for images
-    targets: tuple[str, ...]  # names of the target columns; () for classification
+    targets: tuple[str, ...]  # names of the target columns; () where there are classes
     x_mean: tuple[float, ...]  # of the training split, one for each feature or channel; 0 without standardisation
     x_std: tuple[float, ...]  # likewise; 1 for a constant feature and without standardisation
     y_mean: tuple[float, ...]  # regression: one for each target; else ()
@@ -30,6 +30,8 @@ class Info:
     pixel_max: float  # the value of white in an image, 255 for pictures stored as bytes; 0 for tables
     fingerprint: str  # SHA-256 of shape, dtype and every value of x and y, in the order of the source
     counts: dict[str, int]  # examples in each split
+    x_covariance: tuple[float, ...] = ()  # of the colours of RGB training images, 3 x 3 row by row; else ()
+    size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain JSON values."""
@@ -38,9 +40,12 @@ class Info:
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Info":
         """The inverse of `to_json`. UserError where keys are missing or unknown."""
-        expected = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(record, dict) or set(record) != expected:
-            odd = ", ".join(sorted(expected ^ set(record))) if isinstance(record, dict) else "no object"
+        known = {field.name for field in dataclasses.fields(cls)}
+        needed = {field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING}
+        if not isinstance(record, dict) or not needed <= set(record) <= known:
+            odd = "no object"
+            if isinstance(record, dict):
+                odd = ", ".join(sorted((needed - set(record)) | (set(record) - known)))
             raise UserError(f"The record of the data (data.json) is damaged or of another version: {odd}.")
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
         return cls(**values)

@@ -1,20 +1,16 @@
 """Reading what a user wants predicted: an image, a CSV or an NPZ file, as the examples of the training were read."""
 
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ...errors import UserError, nearest
+from .images import MODES, pixels, read_picture, square
 from .info import Info
 from .npz import headers, read_arrays
 from .raw import as_examples
 from .table import open_csv, read_columns
-
-PIXEL_LIMIT = 50_000_000  # a larger picture is refused before it is decoded
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # only those that Pillow decodes by itself
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's mode for a number of channels
 
 
 class Inputs(NamedTuple):
@@ -79,39 +75,17 @@ def _read_npz(path: Path, info: Info) -> Inputs:
 
 
 def _read_image(path: Path, info: Info) -> Inputs:
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL.Image import Resampling
 
     height, width, channels = info.shape
     if channels not in MODES:
         raise UserError(f"The model takes images of {channels} channels, which no picture has: give {path} as NPZ.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the lower one
-            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > PIXEL_LIMIT:
-                    raise UserError(
-                        f"{path} has {image.width} x {image.height} pixels; at most {PIXEL_LIMIT:,} are read."
-                    )
-                picture = _convert(ImageOps.exif_transpose(image), MODES[channels])
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError, EOFError) as error:
-        raise UserError(f"{path} cannot be read as a picture: {error}.") from error
-    notes = []
-    if picture.size != (width, height):
-        notes = [f"{path.name}: resized from {picture.width} x {picture.height} to {width} x {height} pixels"]
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    x = np.asarray(picture, np.float32).reshape(1, *info.shape) * np.float32(info.pixel_max / 255)
+    picture = read_picture(path, path, channels, info.size)
+    notes, was = [], f"{picture.width} x {picture.height}"
+    if info.size:  # as in training
+        picture = square(picture, info.size)
+    elif picture.size != (width, height):
+        notes = [f"{path.name}: resized from {was} to {width} x {height} pixels"]
+        picture = picture.resize((width, height), Resampling.BILINEAR)
+    x = pixels(picture).astype(np.float32)[None] * np.float32(info.pixel_max / 255)
     return Inputs(x, [path.name], notes)
-
-
-def _convert(image, mode: str):
-    """A Pillow image in another mode: 16-bit greys scaled to 8 bits, transparency laid on white."""
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image, np.float32) / 257).clip(0, 255).round().astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are real numbers, for which no white is agreed; give the array as NPZ")
-    if image.has_transparency_data and mode != "RGBA":
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)

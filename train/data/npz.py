@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import UserError
 from .info import Kind
+from .masks import UNLABELLED, as_masks
 from .raw import Raw, as_examples, check_finite, check_memory, white
 from .split import NAMES
 
@@ -16,11 +17,11 @@ BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipf
 
 
 def read_npz(path: Path, kind: Kind) -> Raw:
-    """The examples of an NPZ file: x [N, D], [N, H, W] or [N, H, W, C]; y [N] or [N, K]."""
+    """The examples of an NPZ file: x [N, D], [N, H, W] or [N, H, W, C]; y [N] or [N, K], of pixels [N, H, W]."""
     keys = _keys(path, headers(path))
     arrays = read_arrays(path, [key for pair in keys.values() for key in pair])
     xs = [as_examples(arrays[x], f"'{x}' of {path}") for x, _ in keys.values()]
-    ys = [_targets(arrays[y], len(arrays[x]), f"'{y}' of {path}", kind) for x, y in keys.values()]
+    ys = [_targets(arrays[y], x, f"'{y}' of {path}", kind) for x, (_, y) in zip(xs, keys.values(), strict=True)]
     if len({(x.shape[1:], x.dtype) for x in xs}) > 1 or len({(y.shape[1:], y.dtype.kind) for y in ys}) > 1:
         shapes = ", ".join(
             f"{key} {list(arrays[key].shape)} {arrays[key].dtype}" for pair in keys.values() for key in pair
@@ -29,7 +30,7 @@ def read_npz(path: Path, kind: Kind) -> Raw:
     sizes = {split: len(x) for split, x in zip(keys, xs, strict=True)}
     x, y = (parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in (xs, ys))
     features = () if x.ndim == 4 else tuple(f"x{i}" for i in range(x.shape[1]))
-    targets = ("y",) if y.ndim == 1 else tuple(f"y{i}" for i in range(y.shape[1]))
+    targets = () if kind == "segmentation" else ("y",) if y.ndim == 1 else tuple(f"y{i}" for i in range(y.shape[1]))
     return Raw(x, y, sizes, (), features, targets, white(x) if x.ndim == 4 else 0.0)
 
 
@@ -40,7 +41,11 @@ def peek_npz(path: Path, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     (_, *shape), (_, *columns) = declared[x_key] or (0,), declared[y_key] or (0,)
     if len(shape) not in (1, 2, 3):
         return None
-    outputs = math.prod(columns) if kind == "regression" else len(np.unique(read_arrays(path, [y_key])[y_key]))
+    if kind == "regression":
+        outputs = math.prod(columns)
+    else:
+        labels = np.unique(read_arrays(path, [y_key])[y_key])
+        outputs = len(labels) if kind == "classification" else int(labels[labels != UNLABELLED].max(initial=0)) + 1
     return ((*shape, 1) if len(shape) == 2 else tuple(shape)), outputs
 
 
@@ -94,9 +99,11 @@ def _keys(path: Path, there: dict[str, tuple[int, ...]]) -> dict[str, tuple[str,
     return found
 
 
-def _targets(y: np.ndarray, examples: int, what: str, kind: Kind) -> np.ndarray:
-    if y.ndim not in (1, 2) or len(y) != examples or 0 in y.shape:
-        raise UserError(f"{what} has the shape {list(y.shape)}, for {examples} examples: [N] or [N, K] is needed.")
+def _targets(y: np.ndarray, x: np.ndarray, what: str, kind: Kind) -> np.ndarray:
+    if kind == "segmentation":
+        return as_masks(y, x, what)
+    if y.ndim not in (1, 2) or len(y) != len(x) or 0 in y.shape:
+        raise UserError(f"{what} has the shape {list(y.shape)}, for {len(x)} examples: [N] or [N, K] is needed.")
     if y.dtype.kind not in "buifU":
         raise UserError(f"{what} holds {y.dtype} values where numbers or names are needed.")
     if kind == "classification" and y.dtype.kind == "i" and y.min() < 0:

@@ -12,12 +12,14 @@ class Raw(NamedTuple):
     """The examples of a source, those of its own splits one after another in the order of `sizes`."""
 
     x: np.ndarray  # [N, D] float32, or [N, H, W, C] uint8 or float32
-    y: np.ndarray  # [N] class indices (where `classes` are given), integers, floats or strings; or [N, K] numbers
+    # [N] class indices (where `classes` are given), integers, floats or strings; [N, K] numbers; or [N, H, W] uint8
+    y: np.ndarray
     sizes: dict[str, int]  # "train" and, where the source has them, "validation" and "test": number of examples
     classes: tuple[str, ...] = ()  # names of the classes where the source knows them
     features: tuple[str, ...] = ()  # names of the columns of x; () for images
     targets: tuple[str, ...] = ()  # names of the target columns; () where y can only be classes
     pixel_max: float = 0.0  # the value of white in an image; 0 for tables
+    skipped: tuple[int, ...] = ()  # numbers of the pictures that could not be read and were left out
 
 
 def as_examples(x: np.ndarray, what: str) -> np.ndarray:

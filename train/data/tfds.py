@@ -18,6 +18,7 @@ from ...errors import UserError, nearest
 from .cache import cached
 from .info import Kind
 from .raw import Raw, as_examples, check_finite, check_memory, white
+from .split import NAMES
 
 log = logging.getLogger(__name__)
 TITLE = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -29,27 +30,32 @@ class Prepared(NamedTuple):
 
     folder: Path
     sizes: dict[str, int]  # examples in each of train, validation, test that there is
+    splits: dict[str, str]  # what the set itself calls each of them
     features: dict[str, Any]  # of one example, by name, as in features.json
     keys: tuple[str, str]  # the features that are input and target
 
 
-def read_tfds(name: str, folder: str) -> Raw:
+def read_tfds(name: str, folder: str, test_split: str = "") -> Raw:
     """The data set `name` (NAME[/CONFIG][:VERSION]) that is prepared in `folder`; empty: TFDS's default folder.
 
     Input: an Image, a Tensor of numbers, or a FeaturesDict of numbers (a table). Target: a ClassLabel or a number.
     """
-    prepared = describe(find(name, folder))
-    files = sorted(file for file in prepared.folder.iterdir() if file.is_file())
-    stamps = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    title = name.split(":")[0].replace("/", "-")
-    return cached(title, [name, prepared.folder.name, stamps], lambda: decode(prepared, name))
+    prepared = describe(find(name, folder), test_split)
+    key = [name, prepared.folder.name, stamps(prepared.folder), prepared.splits]
+    return cached(name.split(":")[0].replace("/", "-"), key, lambda: decode(prepared, name))
+
+
+def stamps(folder: Path) -> list[tuple[str, int, int]]:
+    """Name, length and time of each file of a prepared data set."""
+    files = sorted(file for file in folder.iterdir() if file.is_file())
+    return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
 
 
 def peek_tfds(name: str, folder: str, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     """The shape of one example and the number of classes (1 for a number to predict); None where it is not declared."""
     prepared = describe(find(name, folder))
     x, y = (prepared.features[key] for key in prepared.keys)
-    shape = _shape(x)
+    shape = declared_shape(x)
     outputs = 1 if kind == "regression" else int(y.get("classLabel", {}).get("numClasses", 0))
     return (shape, outputs) if shape and outputs else None
 
@@ -76,8 +82,11 @@ def find(name: str, folder: str) -> Path:
     return base / (version or versions[-1])
 
 
-def describe(folder: Path) -> Prepared:
-    """What the JSON files of a prepared data set say. UserError where they are damaged or say what is not read here."""
+def describe(folder: Path, test_split: str = "") -> Prepared:
+    """What the JSON files of a prepared data set say. UserError where they are damaged or say what is not read here.
+
+    `test_split` is the split that serves as the test instead of the one named so.
+    """
     try:
         info = json.loads((folder / "dataset_info.json").read_text())
         features = _columns(json.loads((folder / "features.json").read_text()))
@@ -97,8 +106,12 @@ def describe(folder: Path) -> Prepared:
         raise UserError(
             f"{folder} does not say which of its features is input and which target: {', '.join(features)}."
         )
-    wanted = {name: sizes[name] for name in ("train", "validation", "test") if sizes.get(name)}
-    return Prepared(folder, wanted, features, keys)
+    splits = {name: name for name in NAMES if sizes.get(name)}
+    if test_split:
+        if test_split == "train" or not sizes.get(test_split):
+            raise UserError(f"--data.test-split {test_split}: {folder} has the splits {', '.join(sizes)}.")
+        splits = {name: name for name in splits if name not in ("test", test_split)} | {"test": test_split}
+    return Prepared(folder, {name: sizes[own] for name, own in splits.items()}, splits, features, keys)
 
 
 def decode(prepared: Prepared, name: str) -> Raw:
@@ -118,7 +131,7 @@ def decode(prepared: Prepared, name: str) -> Raw:
         if value.shape != x.shape[1:]:
             raise UserError(
                 f"{name} has examples of different sizes ({list(x.shape[1:])}, and {list(value.shape)} in row {row}): "
-                "kept in memory, all must have one size."
+                "kept in memory, all must have one size. Of pictures --data.size makes it so."
             )
         x[row] = value
         y.append(example[y_key])
@@ -135,7 +148,7 @@ def _examples(prepared: Prepared) -> Iterator[dict[str, Any]]:
         absl.setLevel(logging.ERROR)  # TFDS recommends optional packages
         builder = tfds.builder_from_directory(prepared.folder)
         for split, size in prepared.sizes.items():
-            source = builder.as_data_source(split=split)
+            source = builder.as_data_source(split=prepared.splits[split])
             for start in range(0, size, 256):
                 yield from source.__getitems__(list(range(start, min(start + 256, size))))
     except Exception as error:  # ArrayRecord, protobuf, Pillow and TFDS have no error in common
@@ -159,11 +172,11 @@ def _raw(prepared: Prepared, name: str, x: np.ndarray, y: np.ndarray) -> Raw:
     if "classLabel" not in target:
         check_finite(y, f"'{y_key}' of {name}")
         return Raw(x, y, prepared.sizes, features=features, targets=(y_key,), pixel_max=pixel_max)
-    classes = _class_names(prepared.folder / f"{y_key}.labels.txt", int(target["classLabel"]["numClasses"]))
+    classes = class_names(prepared.folder / f"{y_key}.labels.txt", int(target["classLabel"]["numClasses"]))
     return Raw(x, y, prepared.sizes, classes, features, pixel_max=pixel_max)
 
 
-def _class_names(path: Path, count: int) -> tuple[str, ...]:
+def class_names(path: Path, count: int) -> tuple[str, ...]:
     """The lines of a file of names; numbers where there is no such file."""
     if not path.is_file():
         return tuple(str(i) for i in range(count))
@@ -191,7 +204,7 @@ def _columns(feature: dict[str, Any]) -> dict[str, Any]:
     return feature.get("featuresDict", {}).get("features", {})
 
 
-def _shape(feature: dict[str, Any]) -> tuple[int, ...] | None:
+def declared_shape(feature: dict[str, Any]) -> tuple[int, ...] | None:
     """The shape of one example as `as_examples` makes it; None where it is open or of a kind not read here."""
     if columns := _columns(feature):
         return (len(columns),)

@@ -1,0 +1,324 @@
+"""Random changes to training images, inside the compiled step; and what of an image the network sees at evaluation.
+
+Everything is a pure function of a key and the batch, so that an image of a step depends on (seed, step) alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..errors import UserError
+from .data import Info
+from .data.masks import UNLABELLED
+
+LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601
+CHROMA = ((0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))  # the two colour axes of YIQ, which a hue turns
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How training images are changed at random, each one by itself; evaluation sees them unchanged."""
+
+    shift: int = 0
+    """move by up to this many pixels in each direction"""
+    border: Literal["reflect", "edge", "zero"] = "reflect"
+    """what comes in from outside where an image is moved"""
+    flip: bool = False
+    """mirror half of the images left to right"""
+    crop: int = 0
+    """the network sees squares of this many pixels: in training at a random place, at evaluation the centre"""
+    resized_crop: float = 0.0
+    """above 0: a random part of at least this share of the area, 3:4 to 4:3, resized to the network's input (Szegedy et
+    al. 2014, arXiv:1409.4842)"""
+    jitter: float = 0.0
+    """change brightness, contrast and saturation by factors between 1 - jitter and 1 + jitter"""
+    hue: float = 0.0
+    """turn the hue by up to this share of the whole circle, at most 0.5"""
+    pca_noise: float = 0.0
+    """deviation of random shifts along the principal components of the training images' colours; 0.1 in AlexNet
+    (Krizhevsky et al. 2012, section 4.1)"""
+    cutout: int = 0
+    """replace a random square of this many pixels by the mean colour (DeVries and Taylor 2017, arXiv:1708.04552)"""
+    mixup: float = 0.0
+    """above 0: mix each image and its label with another's; the share is drawn from Beta(mixup, mixup) (Zhang et al.
+    2017, arXiv:1710.09412)"""
+    cutmix: float = 0.0
+    """above 0: paste a rectangle of another image, its area drawn from Beta(cutmix, cutmix), and mix the labels (Yun et
+    al. 2019, arXiv:1905.04899). With mixup too, each image gets the one or the other"""
+    views: Literal["one", "flip", "ten"] = "one"
+    """at evaluation, average the predicted probabilities over: the image alone; also its mirror image; or also its four
+    corners and their mirror images (without crop: the image moved by a pixel), as AlexNet did"""
+
+    def __post_init__(self):
+        for name in ("shift", "crop", "cutout", "jitter", "pca_noise", "mixup", "cutmix"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"--augment.{name.replace('_', '-')} is at least 0, not {getattr(self, name)}")
+        if not 0 <= self.resized_crop <= 1:
+            raise UserError(f"--augment.resized-crop is a share of the area, 0 to 1, not {self.resized_crop}")
+        if not 0 <= self.hue <= 0.5:
+            raise UserError(f"--augment.hue lies in [0, 0.5], not {self.hue}")
+        if self.jitter > 1:
+            raise UserError(f"--augment.jitter lies in [0, 1], not {self.jitter}")
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """What the network sees of examples of this shape."""
+        return (self.crop, self.crop, *shape[2:]) if self.crop else shape
+
+    def check(self, info: Info) -> None:
+        """Raises UserError for what cannot be done to these examples, before any work."""
+        if self == Augment():
+            return
+        if len(info.shape) != 3:
+            raise UserError(f"--augment is for images [H, W, C], and the examples have the shape {list(info.shape)}")
+        height, width, channels = info.shape
+        for name, most in (
+            ("crop", min(height, width)),
+            ("shift", min(height, width) - 1),
+            ("cutout", max(height, width)),
+        ):
+            if getattr(self, name) > most:
+                raise UserError(f"--augment.{name} {getattr(self, name)} is too much for images of {height} x {width}")
+        colour = next((name for name in ("hue", "pca_noise") if getattr(self, name)), None)
+        if colour and channels != 3:
+            raise UserError(
+                f"--augment.{colour.replace('_', '-')} is for colour images, and these have {channels} channel(s)"
+            )
+        if info.kind == "segmentation" and (self.mixup or self.cutmix or self.views != "one"):
+            raise UserError("--augment.mixup, cutmix and views are for one label an image, not for one a pixel")
+
+
+def augmentation(augment: Augment, info: Info) -> tuple[Callable, Callable]:
+    """The two halves of augmentation, each `(key, batch) -> batch`: before images are standardised, and after.
+
+    The first moves and colours images "x" [B, H, W, C] of any dtype, and masks "y" [B, H, W] with them; the second
+    blots them out and mixes them, which makes labels [B] probabilities [B, classes].
+    """
+
+    def before(key, batch):
+        place, colours = jax.random.split(key)
+        batch = _moved(augment, place, batch)
+        return batch | {"x": _coloured(augment, colours, batch["x"], info)}
+
+    def after(key, batch):
+        blot, mix = jax.random.split(key)
+        x = batch["x"]
+        if augment.cutout:
+            x = jnp.where(_squares(blot, x.shape, augment.cutout), 0, x)
+        return _mixed(augment, mix, batch | {"x": x}, len(info.classes))
+
+    return before, after
+
+
+def seen(augment: Augment, kind: str, apply: Callable) -> Callable:
+    """`apply` at evaluation, on whole images: of their centre, or the average over several views of each."""
+
+    def apply_views(params, state, x, *, key=None, train=False):
+        if train or augment == Augment():
+            return apply(params, state, x, key=key, train=train)
+        outputs = []
+        for view in _views(augment, x):
+            output, state = apply(params, state, view, key=key, train=train)
+            outputs.append(output)
+        return _average(outputs, kind), state
+
+    return apply_views
+
+
+def _average(outputs: list[jax.Array], kind: str) -> jax.Array:
+    if len(outputs) == 1:
+        return outputs[0]
+    stacked = jnp.stack(outputs).astype(jnp.float32)
+    if kind != "classification":
+        return stacked.mean(0)
+    log = jax.nn.log_softmax(stacked)  # as logits, the logarithm of the mean probability
+    return jax.nn.logsumexp(log, axis=0) - np.log(len(outputs))
+
+
+def _views(augment: Augment, x: jax.Array) -> list[jax.Array]:
+    """[B, H, W, C] each, in the size that the network takes."""
+    (height, width), size = x.shape[1:3], augment.shape(x.shape[1:])[:2]
+    top, left = (height - size[0]) // 2, (width - size[1]) // 2
+    corners = [(0, 0), (0, width - size[1]), (height - size[0], 0), (height - size[0], width - size[1])]
+    if size == (height, width):
+        corners = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    places = [(top, left), *(corners if augment.views == "ten" else [])]
+    cut = [
+        jnp.take(
+            jnp.take(x, _inside(np.arange(size[0]) + i, height, "edge"), 1),
+            _inside(np.arange(size[1]) + j, width, "edge"),
+            2,
+        )
+        for i, j in places
+    ]
+    return cut if augment.views == "one" else [*cut, *(view[:, :, ::-1] for view in cut)]
+
+
+# Places
+
+
+def _moved(augment: Augment, key: jax.Array, batch: dict) -> dict:
+    """Shift, crop, resized crop and flip of images, and of masks with them."""
+    if not (augment.shift or augment.flip or augment.crop or augment.resized_crop):
+        return batch
+    x, y, has_masks = batch["x"], batch["y"], batch["y"].ndim > 2
+    n, height, width = x.shape[:3]
+    out = augment.shape(x.shape[1:])[:2]
+    keys = jax.random.split(key, 4)
+    mirrored = jax.random.bernoulli(keys[0], 0.5, (n, 1)) if augment.flip else jnp.zeros((n, 1), bool)
+    if augment.resized_crop:
+        boxes = _boxes(keys[1], n, (height, width), augment.resized_crop)  # [B, 4]: top, left, height, width
+        x = jax.vmap(lambda image, box: _resized(image, box, out))(x, boxes)
+        rows, columns = (_nearest(boxes[:, i], boxes[:, i + 2], out[i], size) for i, size in enumerate((height, width)))
+        y = _taken(y, rows, _turned(columns, mirrored), "edge") if has_masks else y
+        return batch | {"x": jnp.where(mirrored[:, :, None, None], x[:, :, ::-1], x), "y": y}
+    starts = [
+        jax.random.randint(k, (n, 1), 0, size - o + 1) + jax.random.randint(jax.random.fold_in(k, 1), (n, 1), -s, s + 1)
+        for k, size, o, s in zip(keys[2:], (height, width), out, (augment.shift,) * 2, strict=True)
+    ]
+    rows, columns = (start + jnp.arange(o) for start, o in zip(starts, out, strict=True))
+    columns = _turned(columns, mirrored)
+    y = _taken(y, rows, columns, augment.border, UNLABELLED) if has_masks else y
+    return batch | {"x": _taken(x, rows, columns, augment.border), "y": y}
+
+
+def _turned(columns: jax.Array, mirrored: jax.Array) -> jax.Array:
+    return jnp.where(mirrored, columns[:, ::-1], columns)
+
+
+def _taken(x: jax.Array, rows: jax.Array, columns: jax.Array, border: str, zero: int = 0) -> jax.Array:
+    """x[b, rows[b, i], columns[b, j]]: [B, H', W', ...]; what `border` brings in from outside, or `zero`."""
+    height, width = x.shape[1:3]
+    each = jnp.arange(len(x))[:, None, None]
+    found = x[each, _inside(rows, height, border)[:, :, None], _inside(columns, width, border)[:, None, :]]
+    if border != "zero":
+        return found
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
+    return jnp.where(inside.reshape(inside.shape + (1,) * (x.ndim - 3)), found, zero)
+
+
+def _inside(place: Any, size: int, border: str) -> Any:
+    """Places on an axis, those outside brought in by reflection (without repeating the edge) or to the edge."""
+    if border == "reflect" and size > 1:
+        place = (size - 1) - abs((size - 1) - abs(place))
+    return place.clip(0, size - 1)
+
+
+def _boxes(key: jax.Array, n: int, size: tuple[int, int], smallest: float) -> jax.Array:
+    """[n, 4] float32, top, left, height and width in pixels: a share of the area in [smallest, 1], 3:4 to 4:3."""
+    keys = jax.random.split(key, 4)
+    area = jax.random.uniform(keys[0], (n,), minval=smallest, maxval=1.0) * size[0] * size[1]
+    ratio = jnp.exp(jax.random.uniform(keys[1], (n,), minval=np.log(3 / 4), maxval=np.log(4 / 3)))
+    height = jnp.minimum(jnp.sqrt(area / ratio), size[0])
+    width = jnp.minimum(jnp.sqrt(area * ratio), size[1])
+    top = jax.random.uniform(keys[2], (n,)) * (size[0] - height)
+    left = jax.random.uniform(keys[3], (n,)) * (size[1] - width)
+    return jnp.stack([top, left, height, width], 1)
+
+
+def _resized(image: jax.Array, box: jax.Array, out: tuple[int, ...]) -> jax.Array:
+    """The part of an image [H, W, C] in a box, bilinear and antialiased: [*out, C] float32."""
+    scale = jnp.array(out) / box[2:]
+    image = image.astype(jnp.float32)
+    return jax.image.scale_and_translate(image, (*out, image.shape[-1]), (0, 1), scale, -box[:2] * scale, "linear")
+
+
+def _nearest(start: jax.Array, length: jax.Array, out: int, size: int) -> jax.Array:
+    """Of each of `out` places spread over boxes on an axis the nearest pixel: [B, out] int32."""
+    place = start[:, None] + (jnp.arange(out) + 0.5) * (length[:, None] / out)
+    return jnp.floor(place).astype(jnp.int32).clip(0, size - 1)
+
+
+# Colours
+
+
+def _coloured(augment: Augment, key: jax.Array, x: jax.Array, info: Info) -> jax.Array:
+    if not (augment.jitter or augment.hue or augment.pca_noise):
+        return x
+    white, keys = info.pixel_max or 1.0, jax.random.split(key, 5)
+    x = x.astype(jnp.float32) / white
+    shape = (len(x), 1, 1, 1)
+    if augment.jitter:
+        brightness, contrast, saturation = (
+            jax.random.uniform(k, shape, minval=1 - augment.jitter, maxval=1 + augment.jitter) for k in keys[:3]
+        )
+        x = x * brightness
+        x = _between(_grey(x).mean((1, 2, 3), keepdims=True), x, contrast)
+        x = _between(_grey(x), x, saturation)
+    if augment.hue:
+        x = _turned_hue(x, jax.random.uniform(keys[3], shape[:1], minval=-augment.hue, maxval=augment.hue))
+    if augment.jitter or augment.hue:
+        x = x.clip(0, 1)
+    if augment.pca_noise:
+        spread, axes = np.linalg.eigh(np.reshape(info.x_covariance, (3, 3)))  # axes[:, i] goes with spread[i]
+        noise = augment.pca_noise * jax.random.normal(keys[4], (len(x), 3))
+        x = x + ((noise * spread / white**2) @ axes.T)[:, None, None, :]
+    return x * white
+
+
+def _between(a, b, share):
+    """a where share is 0, b where it is 1, and beyond b above 1."""
+    return a + share * (b - a)
+
+
+def _grey(x: jax.Array) -> jax.Array:
+    return (x @ jnp.array(LUMA))[..., None] if x.shape[-1] == 3 else x
+
+
+def _turned_hue(x: jax.Array, turn: jax.Array) -> jax.Array:
+    """Colours turned by a share of the circle [B] in the plane of YIQ's two colour axes."""
+    to = jnp.array([LUMA, *CHROMA])  # [YIQ, RGB]
+    c, s, one, zero = jnp.cos(2 * jnp.pi * turn), jnp.sin(2 * jnp.pi * turn), jnp.ones_like(turn), jnp.zeros_like(turn)
+    rotation = jnp.stack([one, zero, zero, zero, c, -s, zero, s, c], -1).reshape(-1, 3, 3)
+    return jnp.einsum("bhwr,bsr->bhws", x, jnp.linalg.inv(to) @ rotation @ to)
+
+
+# Mixing
+
+
+def _squares(key: jax.Array, shape: tuple[int, ...], size: int) -> jax.Array:
+    """[B, H, W, 1] bool: a square of this size at a random centre, which may lie partly outside."""
+    places = [
+        jax.random.randint(k, (shape[0], 1), 0, n) for k, n in zip(jax.random.split(key), shape[1:3], strict=True)
+    ]
+    rows, columns = (
+        (jnp.arange(n) >= place - size // 2) & (jnp.arange(n) < place - size // 2 + size)
+        for place, n in zip(places, shape[1:3], strict=True)
+    )
+    return (rows[:, :, None] & columns[:, None, :])[..., None]
+
+
+def _mixed(augment: Augment, key: jax.Array, batch: dict, classes: int) -> dict:
+    """Each example mixed with the one before it in the batch, whose order is random anyway."""
+    if not (augment.mixup or augment.cutmix):
+        return batch
+    x, y, weight = batch["x"], batch["y"], batch["weight"]
+    keep = _kept(augment, key, x.shape)  # [B, H, W, 1]
+    keep = jnp.where(
+        (jnp.roll(weight, 1) > 0)[:, None, None, None], keep, 1.0
+    )  # what could not be read is not mixed in
+    share = keep.mean((1, 2, 3))[:, None]  # [B, 1]
+    y = jax.nn.one_hot(y, classes) if y.ndim == 1 else y
+    return batch | {"x": _between(jnp.roll(x, 1, 0), x, keep), "y": _between(jnp.roll(y, 1, 0), y, share)}
+
+
+def _kept(augment: Augment, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """How much of each pixel stays its own, [B, H or 1, W or 1, 1]: one share everywhere, or nothing in a rectangle."""
+    n, height, width = shape[:3]
+    keys = jax.random.split(key, 4)
+    share = jax.random.beta(keys[0], augment.mixup or 1.0, augment.mixup or 1.0, (n, 1, 1, 1))
+    if not augment.cutmix:
+        return share
+    side = jnp.sqrt(1 - jax.random.beta(keys[1], augment.cutmix, augment.cutmix, (n, 1)))  # of the rectangle
+    centre = jax.random.uniform(keys[2], (2, n, 1))
+    rows, columns = (
+        abs(jnp.arange(size) + 0.5 - c * size) < side * size / 2
+        for c, size in zip(centre, (height, width), strict=True)
+    )
+    outside = 1.0 - (rows[:, :, None] & columns[:, None, :])[..., None]
+    if not augment.mixup:
+        return outside
+    return jnp.where(jax.random.bernoulli(keys[3], 0.5, (n, 1, 1, 1)), share, outside)

@@ -1,0 +1,148 @@
+"""A folder of pictures as a data set: class/name.jpg, or train/class/name.jpg, validation/..., test/..."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import UserError, nearest
+from .config import Data
+from .images import SUFFIXES, picture_size
+from .split import NAMES
+
+log = logging.getLogger(__name__)
+ALIASES = {"val": "validation", "valid": "validation"}
+NOT_CLASSES = ("__MACOSX", "@eaDir")  # of macOS and of network storages; hidden folders are none either
+
+
+class FolderPictures(NamedTuple):
+    """The pictures of a folder by number, those of its own splits one after another in the order of `sizes`."""
+
+    root: Path
+    names: np.ndarray  # [N] paths in `root`, bytes
+    labels: np.ndarray  # [N] int32 class indices
+    lengths: np.ndarray  # [N] int64, bytes in each file
+    sizes: dict[str, int]  # "train" and, where they are there, "validation" and "test": number of pictures
+    classes: tuple[str, ...]
+    channels: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the first picture whose header can be read. UserError where there is none."""
+        wrong = None
+        for name in self.names:
+            path = self.root / os.fsdecode(name)
+            try:
+                return (*picture_size(path, path), self.channels)
+            except UserError as error:
+                wrong = wrong or error
+        assert wrong is not None
+        raise wrong
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the paths, the lengths of the files and the number in each split."""
+        digest = hashlib.sha256(repr((self.sizes, self.classes)).encode())
+        for array in (self.names, self.lengths):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def open(self, row: int) -> tuple[Path, str, int]:
+        """The file of a picture, its name for messages, and its label."""
+        path = self.root / os.fsdecode(self.names[row])
+        return path, str(path), int(self.labels[row])
+
+
+def find_pictures(data: Data) -> FolderPictures:
+    """The pictures in a folder. A folder named train with folders in it means that the splits are given.
+
+    Hidden files and folders are passed over, other files beside the pictures too, with a note. UserError where there
+    are no pictures, fewer than two classes, or a class without a picture to train on.
+    """
+    root = data.folder
+    assert root is not None
+    if not root.is_dir():
+        raise UserError(f"There is no folder {root}.")
+    splits = _splits(root, data.test_split)
+    classes = _class_names(splits["train"])
+    index = {name: i for i, name in enumerate(classes)}
+    names, labels, lengths, strays = list[bytes](), list[int](), list[int](), list[str]()
+    sizes: dict[str, int] = {}
+    for split, folder in splits.items():
+        before = len(names)
+        for name in _class_names(folder):
+            if name not in index:
+                raise UserError(f"{folder / name} is a class that {splits['train']} has not.{nearest(name, classes)}")
+            found = len(names)
+            for path, length in _files(folder / name):
+                if Path(path).suffix.lower() in SUFFIXES:
+                    names.append(os.fsencode(os.path.relpath(path, root)))
+                    labels.append(index[name])
+                    lengths.append(length)
+                else:
+                    strays.append(path)
+            if len(names) == found and split == "train":
+                raise UserError(f"The folder {folder / name} holds no picture{_only(strays)}: every class needs some.")
+        sizes[split] = len(names) - before
+        if not sizes[split]:
+            raise UserError(f"The folder {folder} holds no pictures.")
+    if strays:
+        log.warning("%d files that are no pictures are passed over, such as %s.", len(strays), strays[0])
+    if len(classes) < 2:
+        raise UserError(f"{splits['train']} holds one class, '{classes[0]}', and at least 2 are needed: class/name.jpg")
+    return FolderPictures(
+        root, np.array(names), np.array(labels, np.int32), np.array(lengths), sizes, tuple(classes), data.channels or 3
+    )
+
+
+def peek_folder(data: Data) -> tuple[tuple[int, ...], int]:
+    """The shape of one example and the number of classes."""
+    pictures = find_pictures(data)
+    shape = (data.size, data.size, pictures.channels) if data.size else pictures.shape
+    return shape, len(pictures.classes)
+
+
+def _splits(root: Path, test_split: str) -> dict[str, Path]:
+    """The folder of each split; {"train": root} where they are to be drawn."""
+    there = {ALIASES.get(path.name, path.name): path for path in _folders(root)}
+    if not ("train" in there and set(there) <= {*NAMES, test_split} and _folders(there["train"])):
+        if test_split:
+            raise UserError(f"--data.test-split {test_split}: {root} has no folders train and {test_split}.")
+        return {"train": root}
+    if test_split:
+        wanted = ALIASES.get(test_split, test_split)
+        if wanted not in there or wanted == "train":
+            raise UserError(f"--data.test-split {test_split}: {root} holds {', '.join(there)}.")
+        there["test"] = there.pop(wanted)
+    return {name: there[name] for name in NAMES if name in there}
+
+
+def _class_names(folder: Path) -> list[str]:
+    """The names of the folders in `folder`, which are the classes."""
+    names = sorted(path.name for path in _folders(folder))
+    if not names:
+        loose = any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
+        what = "pictures, but no folders of them" if loose else "no folders of pictures"
+        raise UserError(f"{folder} holds {what}: a folder for each class is needed, class/name.jpg")
+    return names
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in NOT_CLASSES]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """The path and the length of each file in a folder and the folders in it, in the order of their names."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != "." and name not in NOT_CLASSES)
+        for name in sorted(files):
+            if name[0] != ".":
+                path = os.path.join(place, name)
+                yield path, os.stat(path).st_size if os.path.exists(path) else 0
+
+
+def _only(strays: list[str]) -> str:
+    return f" (only files such as {strays[-1]})" if strays else ""
