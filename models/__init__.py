@@ -1,5 +1,6 @@
 """The zoo: networks as pairs of pure functions."""
 
+from .airbench import Airbench
 from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
 from .convnext import ConvNeXt
 from .core import Model, chain, count, lift, named, residual, skip
@@ -15,6 +16,7 @@ from .vit import ViT
 __all__ = [
     "MLP",
     "VGG",
+    "Airbench",
     "AlexNet",
     "AlexNetOneTower",
     "AlexNetSmall",

@@ -5,6 +5,7 @@ A network enters with one line here. `tests/models/test_catalogue.py` fails for 
 
 from typing import Any, NamedTuple
 
+from .airbench import Airbench
 from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
 from .convnext import ConvNeXt
 from .lenet import LeNet
@@ -35,6 +36,7 @@ CATALOGUE: dict[str, Entry] = {
     "alexnet": Entry(AlexNet(), (227, 227, 3), (1000,), 60_965_224),
     "alexnet_one_tower": Entry(AlexNetOneTower(), (224, 224, 3), (1000,), 61_100_840),
     "alexnet_small": Entry(AlexNetSmall(), (32, 32, 3), (10,), 1_794_186),
+    "airbench": Entry(Airbench(), (32, 32, 3), (10,), 1_971_640),
     "vgg11": Entry(VGG(11), (224, 224, 3), (1000,), 132_863_336),
     "vgg16": Entry(VGG(16), (224, 224, 3), (1000,), 138_357_544),
     "resnet18": Entry(ResNet(18), (224, 224, 3), (1000,), 11_689_512),

@@ -82,14 +82,14 @@ class Train:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A network, data, a task, changes to its images, an optimiser, how long to train, and weights to start from."""
+    """A network, data, a task, an optimiser, how long to train, random changes of images, and weights to start from."""
 
     model: Network
     data: Data = field(default_factory=Data)
     task: Task = field(default_factory=Classification)
-    augment: Augment = field(default_factory=Augment)
     optimizer: Optimizer = field(default_factory=Optimizer)
     train: Train = field(default_factory=Train)
+    augment: Augment = field(default_factory=Augment)
     init: Init = field(default_factory=Init)
 
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+PART = 2**20  # bytes
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]
 
@@ -225,18 +226,12 @@ def _kernel_gradient_cpu(g: Geometry, x: Array, y: Array) -> Array:
         return (
             jnp.stack(sums).reshape(kh, kw, 1, o).astype(y.dtype)
         )  # one reduction of all: many take long to compile and to run
-    y = lax.optimization_barrier(y)  # or XLA computes what made y once more, in the order that the product wants
     if g.groups > 1:
         one, groups = g._replace(groups=1), zip(jnp.split(x, g.groups, -1), jnp.split(y, g.groups, -1), strict=True)
         return jnp.concatenate([_kernel_gradient_cpu(one, *group) for group in groups], -1)
     if g.stride[1] == 1 and kh * c + kw * o < kh * kw * c:
         return _kernel_gradient_of_shifts(g, x, y)
-    patches, positions = _patches(g, x), ((0, 1, 2), (0, 1, 2))
-    if patches.shape[-1] <= o:
-        return jnp.tensordot(patches, y, positions).reshape(kh, kw, c, o)
-    # XLA copies the left factor: let it be the smaller one, and hide the transpose, or XLA exchanges them.
-    kernel = lax.optimization_barrier(jnp.tensordot(y, patches, positions))
-    return kernel.reshape(o, kh, kw, c).transpose(1, 2, 3, 0)
+    return _sum_of_products(_patches(g, x), y).reshape(kh, kw, c, o)
 
 
 def _kernel_gradient_of_shifts(g: Geometry, x: Array, y: Array) -> Array:
@@ -248,7 +243,23 @@ def _kernel_gradient_of_shifts(g: Geometry, x: Array, y: Array) -> Array:
     starts = [j * dw - g.padding[1][0] for j in range(kw)]  # the column of x under which column 0 of y meets column j
     sides = [((0, 0), (start, width - w - start)) for start in starts]
     y = jnp.concatenate([_pad(g._replace(padding=side), y) for side in sides], -1)
-    return jnp.tensordot(x, y, ((0, 1, 2), (0, 1, 2))).reshape(kh, c, kw, -1).transpose(0, 2, 1, 3)
+    return _sum_of_products(x, y).reshape(kh, c, kw, -1).transpose(0, 2, 1, 3)
+
+
+def _sum_of_products(a: Array, b: Array) -> Array:
+    """a [B, H, W, M], b [B, H, W, N] -> [M, N], summed over all positions, in parts that fit the processor's cache.
+
+    XLA copies the left factor in another order: let it be the smaller, and hide the transpose, or XLA exchanges them.
+    """
+    if a.shape[-1] > b.shape[-1]:
+        return lax.optimization_barrier(_sum_of_products(b, a)).T
+    positions = a.size // a.shape[-1]
+    most = min(a.size * a.dtype.itemsize // PART, positions // (8 * b.shape[-1]))  # parts; their sums are small
+    parts = max((n for n in range(1, most + 1) if a.shape[0] % n == 0), default=1)
+    if parts == 1:
+        return jnp.tensordot(a, b, ((0, 1, 2), (0, 1, 2)))
+    a, b = (array.reshape(parts, -1, array.shape[-1]) for array in (a, b))
+    return jnp.einsum("pnm,pnk->pmk", a, b).sum(0)
 
 
 # Where rows of the input are short (few columns of few channels), one matrix maps a whole row to a row of outputs: more
@@ -320,7 +331,30 @@ def _input_gradient_cpu(g: Geometry, kernel: Array, y: Array) -> Array:
         return x.reshape(y.shape[0], *g.size, c)
     if _is_depthwise(g, c, o) or _is_sliced(g, c, o):
         return _input_gradient_of_spread(g, kernel, y)
-    return _input_gradient_xla(g, kernel, y)
+    return _input_gradient_of_turned(g, kernel, y)
+
+
+def _input_gradient_of_turned(g: Geometry, kernel: Array, y: Array) -> Array:
+    """The convolution of y, spread by the stride, with the kernel turned around and its channels exchanged.
+
+    `_input_gradient_xla` says the same without making that kernel, and in a loop on CPU takes three times as long.
+    """
+    kh, kw, c, _ = kernel.shape
+    turned = kernel[::-1, ::-1].reshape(kh, kw, c, g.groups, -1).transpose(0, 1, 4, 3, 2)
+    sides = []
+    for size, out, k, s, d, (lo, _) in zip(g.size, g.out, g.window, g.stride, g.dilation, g.padding, strict=True):
+        before = d * (k - 1) - lo
+        sides.append((before, size - (out - 1) * s - before + d * (k - 1) - 1))
+    return lax.conv_general_dilated(
+        y,
+        turned.reshape(kh, kw, -1, c * g.groups),
+        (1, 1),
+        sides,
+        lhs_dilation=g.stride,
+        rhs_dilation=g.dilation,
+        feature_group_count=g.groups,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
 def _input_gradient_of_spread(g: Geometry, kernel: Array, y: Array) -> Array:
