@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .lowering import Geometry, Padding, Pair, geometry, taps
+from .geometry import Geometry, Padding, Pair, geometry, taps
 
 
 def max_of_windows(
