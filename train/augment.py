@@ -15,6 +15,7 @@ from ..errors import UserError
 from .data import Info
 from .data.masks import UNLABELLED
 
+Views = Literal["one", "flip", "ten"]
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601
 CHROMA = ((0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))  # the two colour axes of YIQ, which a hue turns
 
@@ -49,7 +50,7 @@ class Augment:
     cutmix: float = 0.0
     """above 0: paste a rectangle of another image, its area drawn from Beta(cutmix, cutmix), and mix the labels (Yun et
     al. 2019, arXiv:1905.04899). With mixup too, each image gets the one or the other"""
-    views: Literal["one", "flip", "ten"] = "one"
+    views: Views = "one"
     """at evaluation, average the predicted probabilities over: the image alone; also its mirror image; or also its four
     corners and their mirror images (without crop: the image moved by a pixel), as AlexNet did"""
 

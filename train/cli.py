@@ -177,6 +177,8 @@ class EvalFlags:
     """print one line of JSON"""
     data_dir: str = ""
     """folder of the data's files, where it has moved since the run"""
+    views: Literal["", "one", "flip", "ten"] = ""
+    """average over views of each image, as --augment.views says in training; empty: as in the run"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -190,7 +192,7 @@ def evaluate(args: list[str]) -> int:
     if flags.batch_size < 0:
         raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
     folder = Path(found[0])
-    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust)
+    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, flags.views or None)
     if flags.json:
         print(json.dumps(result))
         return 0

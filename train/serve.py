@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from . import config, weights
+from .augment import Views
 from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
@@ -21,10 +22,12 @@ from .pictures import probabilities
 from .steps import Functions, functions
 
 
-def open_run(folder: Path, trust: bool) -> tuple[Experiment, Info, Functions, dict]:
+def open_run(folder: Path, trust: bool, views: Views | None = None) -> tuple[Experiment, Info, Functions, dict]:
     """A finished run's experiment, data record, functions and weights. Raises UserError where something is missing."""
     experiment, _ = config.load(folder, trust)
     info = load_info(folder)
+    if views is not None:
+        experiment = dataclasses.replace(experiment, augment=dataclasses.replace(experiment.augment, views=views))
     compiled = functions(experiment, info, steps=1)
     run = shapes(experiment, info, compiled)
     return (
@@ -53,14 +56,17 @@ def seed_folders(folder: Path) -> list[Path]:
     return found
 
 
-def evaluate_run(folder: Path, split: str, batch: int, data_dir: str, trust: bool) -> dict[str, Any]:
-    """The metrics of a run on a split; of several seeds the mean, the standard deviation and each one's.
+def evaluate_run(
+    folder: Path, split: str, batch: int, data_dir: str, trust: bool, views: Views | None = None
+) -> dict[str, Any]:
+    """The metrics of a run on a split; of several seeds the mean, the standard deviation and each one's. `views` takes
+    the place of the run's own --augment.views.
 
     Raises UserError for an unknown split and for data that changed since the run.
     """
     folders, dataset, results = seed_folders(folder), None, []
     for home in folders:
-        experiment, info, compiled, found = open_run(home, trust)
+        experiment, info, compiled, found = open_run(home, trust, views)
         if dataset is None:
             if split not in info.counts:
                 raise UserError(

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..errors import UserError
 from ..models.core import as_model
@@ -161,11 +162,16 @@ def hyper_parameters(experiment: Experiment, seeds: list[int]) -> Hyper:
 
 
 def preparation(info: Info) -> tuple[Callable, Callable]:
-    """The functions that standardise raw inputs and raw targets, with the training split's mean and deviation."""
+    """The functions that standardise raw inputs and raw targets, with the training split's mean and deviation; pixels
+    come into the order that is wanted."""
     x_mean, x_std = jnp.asarray(info.x_mean, jnp.float32), jnp.asarray(info.x_std, jnp.float32)
 
     def inputs(x):
-        return (x.astype(jnp.float32) - x_mean) / x_std
+        x = (x.astype(jnp.float32) - x_mean) / x_std
+        if info.pixel_order is None:
+            return x
+        order = np.random.default_rng(info.pixel_order).permutation(x.shape[1] * x.shape[2])
+        return x.reshape(len(x), -1, x.shape[-1])[:, order].reshape(x.shape)
 
     def targets(y):
         if info.kind != "regression":

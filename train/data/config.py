@@ -22,11 +22,11 @@ class Data:
 
     source: str = "digits"
     """digits, iris, wine, breast_cancer, diabetes (they come with scikit-learn, no download); digit_scenes (its digits
-    strewn over a canvas, a class for each pixel); mnist (IDX files or a
-    prepared TFDS folder in --data.dir); idx (any data set in MNIST's IDX files in --data.dir);
-    tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets); folder:PATH, pictures as class/name.jpg or
-    train/class/name.jpg, validation/..., test/... (for segmentation images/name.jpg and masks/name.png, or
-    train/images/name.jpg, ...); or a path to such a folder, or to a .csv or .npz file"""
+    strewn over a canvas, a class for each pixel); mnist (IDX files or a prepared TFDS folder in --data.dir); idx (any
+    data set in MNIST's IDX files in --data.dir); tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets);
+    folder:PATH, pictures as class/name.jpg or train/class/name.jpg, validation/..., test/... (for segmentation
+    images/name.jpg and masks/name.png, or train/images/name.jpg, ...); or a path to such a folder, or to a .csv or
+    .npz file"""
     dir: str = ""
     """folder with the source's files, IDX or TFDS; empty: the default of TFDS, ~/tensorflow_datasets"""
     target: str = ""
@@ -40,6 +40,8 @@ class Data:
     standardize: bool = True
     """on by default: subtract the mean and divide by the standard deviation, of each feature, or of each channel of
     images (and of regression targets), measured on the training examples alone"""
+    shuffle_pixels: bool = False
+    """bring the pixels of every image into one random order, the same for all, drawn by split_seed: neighbours part"""
     size: int = 0
     """pictures of a folder or of TFDS: resize the short side to this many pixels and crop the middle square out; 0:
     take them as they are, which must then be of one size"""

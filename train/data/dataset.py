@@ -44,6 +44,8 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream))):
         return _load_stream(data, stream, splits)
     raw = _read(data, kind, stream)
+    if data.shuffle_pixels and (raw.x.ndim != 4 or kind == "segmentation"):
+        raise UserError(f"--data.shuffle-pixels is for images with one label each, and {data.source} has none.")
     classification = kind == "classification"
     y, classes = _targets(raw, kind, data.source)
     if splits is None:
@@ -69,6 +71,7 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         counts={name: len(rows) for name, rows in splits.items()},
         x_covariance=colour_covariance(raw.x, splits["train"]),
         size=data.size,
+        pixel_order=data.split_seed if data.shuffle_pixels else None,
     )
     return Dataset(raw.x, y, splits, info, set(raw.skipped))
 
@@ -120,6 +123,7 @@ def _load_stream(data: Data, stream: Stream, splits: Splits | None) -> Dataset:
         counts={name: len(rows) for name, rows in splits.items()},
         x_covariance=colour_covariance(x, np.arange(len(x))),
         size=stream.size,
+        pixel_order=data.split_seed if data.shuffle_pixels else None,
     )
     return Dataset(np.empty((0, *stream.shape), np.uint8), np.empty(0, np.int32), splits, info, set(), stream)
 

@@ -31,6 +31,7 @@ class Info:
     fingerprint: str  # SHA-256 of shape, dtype and every value of x and y, in the order of the source
     counts: dict[str, int]  # examples in each split
     x_covariance: tuple[float, ...] = ()  # of the colours of RGB training images, 3 x 3 row by row; else ()
+    pixel_order: int | None = None  # the seed of the order that the pixels of all images were brought into; None: none
     size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are
 
     def to_json(self) -> dict[str, Any]:
