@@ -1,5 +1,6 @@
 """What all tests share: caches of their own, made before jax is imported, and the command line in this process."""
 
+import io
 import os
 import shutil
 import tempfile
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 OWNER = "PUREZOO_TESTS_OWNER"  # the process that made the caches, which the workers of pytest-xdist share
 if OWNER not in os.environ:
@@ -54,3 +56,57 @@ def mnist_folder(tmp_path_factory):
             magic = np.array([0x0800 + array.ndim, *array.shape], ">i4")
             (folder / f"{prefix}-{kind}-ubyte").write_bytes(magic.tobytes() + array.astype(np.uint8).tobytes())
     return folder
+
+
+@pytest.fixture(scope="session")
+def zoo_folder(mnist_folder):
+    """The same folder, in which TFDS has also prepared sets like cifar10 and imagenet2012, of a few made-up images."""
+    import tensorflow_datasets as tfds
+
+    class Pictures(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("5.1.0")
+        classes, sizes, form, shape = 1000, {"train": 6, "validation": 3, "test": 2}, "jpeg", (None, None, 3)
+
+        def _info(self):
+            image = tfds.features.Image(shape=self.shape, encoding_format=self.form)
+            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=self.classes)}
+            features = tfds.features.FeaturesDict(features)
+            return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=("image", "label"))
+
+        def _split_generators(self, dl_manager):
+            return {split: self._generate_examples(split, size) for split, size in self.sizes.items()}
+
+        def _generate_examples(self, split="", size=0):
+            random = np.random.default_rng(size)
+            for i in range(size):
+                file, shape = io.BytesIO(), (32, 32, 3) if self.shape[0] else (70 + i, 90, 3)
+                Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(file, self.form)
+                file.seek(0)
+                unlabelled = self.classes == 1000 and split == "test"
+                yield i, {"image": file, "label": -1 if unlabelled else i % self.classes}
+
+    class Imagenet2012(Pictures):
+        pass
+
+    class Cifar10(Pictures):
+        classes, sizes, form, shape = 10, {"train": 100, "test": 20}, "png", (32, 32, 3)
+
+    for builder in (Imagenet2012, Cifar10):
+        builder(data_dir=mnist_folder, file_format="array_record").download_and_prepare()
+    return mnist_folder
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Flags that make the larger configs small: networks of the same kind on few and tiny pictures."""
+    few = ("--train.batch-size", 2, "--train.eval-batch-size", 2)
+    stream = ("--data.size", 72, "--data.stream", "yes", "--data.workers", 0, *few)
+    return {
+        "alexnet_imagenet": (*stream, "--augment.crop", 64),
+        "resnet50_imagenet": (*stream, "--augment.crop", 32, "--model.depth", 18),
+        "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
+        "airbench_cifar10_long": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
+        "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
+        "alexnet_small_cifar10": few,
+        "unet_digit_scenes": ("--model.width", 4),
+    }

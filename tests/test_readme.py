@@ -35,6 +35,10 @@ def workplace(tmp_path_factory):
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(folder / "digit.png")
     random = np.random.default_rng(0)
     rows = [f"{a:.2f},{b:.2f},{'xyz'[i % 3]}" for i, (a, b) in enumerate(random.normal(size=(60, 2)))]
+    for name in ("cat", "dog"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for i in range(60):
+            Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / "photos" / name / f"{i}.jpg")
     (folder / "flowers.csv").write_text("\n".join(["length,width,species", *rows]) + "\n")
     homes = [f"{area},{rooms},{1000 * area + 5000 * rooms}" for area in range(30, 50) for rooms in (1, 2, 3)]
     (folder / "houses.csv").write_text("\n".join(["area,rooms,price", *homes]) + "\n")
@@ -42,16 +46,16 @@ def workplace(tmp_path_factory):
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("purezoo ")])
-def test_command(line, purezoo, workplace, mnist_folder, monkeypatch):
+def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     monkeypatch.chdir(workplace)
     for name in ("mlp_digits", "lenet_digits"):
         if not Path("runs", name).exists():
             assert purezoo("train", name, *QUICK, "--out", f"runs/{name}")[0] == 0
-    meant = {"FOLDER": mnist_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "FILE": "digit.png"}
+    meant = {"FOLDER": zoo_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "FILE": "digit.png"}
     meant |= {"RUN": "runs/mlp_digits", "NAME_DATA": "mlp_wine", "runs/NAME_DATA": "runs/new"}
     words = [str(meant.get(word, word)) for word in shlex.split(line)[1:]]
     if words[0] == "train" and not {"--resume", "--help"} & set(words):
-        words += QUICK
+        words += [*map(str, tiny.get(words[1], ())), *QUICK]
     code, said, errors = purezoo(*words)
     assert (code, errors) == (0, ""), line
     assert said

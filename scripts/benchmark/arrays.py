@@ -1,8 +1,9 @@
-"""The benchmark's data: MNIST, or scikit-learn's digits made as many and as large, in one NPZ file for all workers.
+"""The benchmark's data in one NPZ file for all workers: MNIST, or scikit-learn's digits made as many and as large, or,
+of other sizes than 28 x 28, made-up colour images.
 
-    arrays.py FILE [--dir DIR] [--examples N]
+    arrays.py FILE [--side PIXELS] [--dir DIR] [--examples N]
 
-x_train [N, 28, 28, 1] and x_test uint8, y_train [N] and y_test int32.
+x_train [N, side, side, C] and x_test uint8, y_train [N] and y_test int32.
 """
 
 import argparse
@@ -13,12 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 BATCH = 128
+COLOUR_BYTES = 2**24  # of made-up images
 
 
 class Arrays(NamedTuple):
     """What a worker trains on."""
 
-    x: np.ndarray  # [N, 28, 28, 1] uint8
+    x: np.ndarray  # [N, H, W, C] uint8
     y: np.ndarray  # [N] int32
     x_test: np.ndarray
     y_test: np.ndarray
@@ -32,13 +34,13 @@ def read(path: str) -> Arrays:
         return Arrays(*(file[name] for name in names), float(file["mean"]), float(file["std"]))
 
 
-def shuffled(n: int, seed: int = 0) -> Iterator[np.ndarray]:
+def shuffled(n: int, batch: int = BATCH, seed: int = 0) -> Iterator[np.ndarray]:
     """The rows of each batch, without end: every epoch in a new order, partial batches left out."""
     random = np.random.default_rng(seed)
     while True:
         order = random.permutation(n)
-        for start in range(0, n - BATCH + 1, BATCH):
-            yield order[start : start + BATCH]
+        for start in range(0, n - batch + 1, batch):
+            yield order[start : start + batch]
 
 
 def mnist(folder: str) -> dict[str, np.ndarray]:
@@ -73,13 +75,26 @@ def digits(examples: int) -> dict[str, np.ndarray]:
     return parts
 
 
+def colour(side: int) -> dict[str, np.ndarray]:
+    """Images of ten classes: of each class a pattern of 8 x 8 colours, under noise. Sixteen of them to test."""
+    random, cell = np.random.default_rng(0), -(-side // 8)
+    patterns = np.kron(random.uniform(32, 224, (10, 8, 8, 3)), np.ones((1, cell, cell, 1)))[:, :side, :side]
+    parts = {}
+    for name, n in (("train", COLOUR_BYTES // (3 * side**2)), ("test", 16)):
+        labels = np.arange(n, dtype=np.int32) % 10
+        noisy = patterns[labels] + random.normal(0, 20, (n, side, side, 3))
+        parts |= {f"x_{name}": noisy.clip(0, 255).astype(np.uint8), f"y_{name}": labels}
+    return parts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
+    parser.add_argument("--side", type=int, default=28)
     parser.add_argument("--dir", default="")
     parser.add_argument("--examples", type=int, default=60_000)
     args = parser.parse_args()
-    parts = mnist(args.dir) if args.dir else digits(args.examples)
+    parts = colour(args.side) if args.side != 28 else mnist(args.dir) if args.dir else digits(args.examples)
     x = parts["x_train"]
     np.savez(args.file, **parts, mean=x.mean(), std=x.std())
 

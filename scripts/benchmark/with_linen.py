@@ -1,6 +1,7 @@
 """Flax Linen as its documentation trains: a jitted, donated step, with batches that NumPy gathers."""
 
 from functools import partial
+from typing import Any
 
 import arrays
 import jax
@@ -8,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from flax.training.train_state import TrainState
+from flax.training import train_state
+from workloads import WORKLOADS
 
 
 class MLP(nn.Module):
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, train=False):
         x = x.reshape(len(x), -1)
         x = nn.relu(nn.Dense(512)(x))
         x = nn.relu(nn.Dense(256)(x))
@@ -22,7 +24,7 @@ class MLP(nn.Module):
 
 class CNN(nn.Module):
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, train=False):
         x = nn.max_pool(nn.relu(nn.Conv(32, (3, 3))(x)), (2, 2), (2, 2))
         x = nn.max_pool(nn.relu(nn.Conv(64, (3, 3))(x)), (2, 2), (2, 2))
         x = nn.relu(nn.Dense(128)(x.reshape(len(x), -1)))
@@ -31,7 +33,7 @@ class CNN(nn.Module):
 
 class LeNet(nn.Module):
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, train=False):
         x = nn.max_pool(nn.relu(nn.Conv(6, (5, 5))(x)), (2, 2), (2, 2))
         x = nn.max_pool(nn.relu(nn.Conv(16, (5, 5), padding="VALID")(x)), (2, 2), (2, 2))
         x = nn.relu(nn.Dense(120)(x.reshape(len(x), -1)))
@@ -39,24 +41,91 @@ class LeNet(nn.Module):
         return nn.Dense(10)(x)
 
 
-NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet}
-FORMS = {name: ["jitted step, donated"] for name in NETWORKS}
+class AlexNet(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        def pool(x):
+            return nn.max_pool(x, (3, 3), (2, 2))
+
+        def drop(x):
+            return nn.Dropout(0.5, deterministic=not train)(x)
+
+        x = pool(nn.relu(nn.Conv(64, (11, 11), (4, 4), padding=2)(x)))
+        x = pool(nn.relu(nn.Conv(192, (5, 5))(x)))
+        x = nn.relu(nn.Conv(384, (3, 3))(x))
+        x = nn.relu(nn.Conv(256, (3, 3))(x))
+        x = pool(nn.relu(nn.Conv(256, (3, 3))(x)))
+        x = nn.relu(nn.Dense(4096)(drop(x.reshape(len(x), -1))))
+        x = nn.relu(nn.Dense(4096)(drop(x)))
+        return nn.Dense(1000)(x)
+
+
+class ResNet18(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        def convolution(x, width, kernel, stride=1):
+            x = nn.Conv(width, (kernel, kernel), (stride, stride), padding=kernel // 2, use_bias=False)(x)
+            return nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+
+        def block(x, width, stride):
+            y = convolution(nn.relu(convolution(x, width, 3, stride)), width, 3)
+            return nn.relu(y + (x if stride == 1 else convolution(x, width, 1, stride)))
+
+        x = nn.relu(convolution(x, 64, 3))
+        for i in range(4):
+            x = block(block(x, 64 * 2**i, min(i, 1) + 1), 64 * 2**i, 1)
+        return nn.Dense(10)(x.mean((1, 2)))
+
+
+class ViT(nn.Module):
+    @nn.compact
+    def __call__(self, x, train=False):
+        x = nn.Conv(384, (16, 16), (16, 16))(x).reshape(len(x), -1, 384)
+        token = self.param("token", nn.initializers.zeros, (384,))
+        x = jnp.concatenate([jnp.broadcast_to(token, (len(x), 1, 384)), x], 1)
+        x = x + self.param("positions", nn.initializers.normal(0.02), x.shape[1:])
+        for _ in range(12):
+            x = x + nn.MultiHeadDotProductAttention(6)(nn.LayerNorm()(x))
+            x = x + nn.Dense(384)(nn.gelu(nn.Dense(1536)(nn.LayerNorm()(x)), approximate=False))
+        return nn.Dense(1000)(nn.LayerNorm()(x[:, 0]))
+
+
+NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet, "alexnet": AlexNet, "resnet18": ResNet18, "vit": ViT}
+FORMS = {name: ["jitted step, donated" if w.training else "one jitted call"] for name, w in WORKLOADS.items()}
+
+
+class TrainState(train_state.TrainState):
+    batch_stats: Any
 
 
 def trainer(workload: str, form: str, file: str):
-    data = arrays.read(file)
-    net, rows = NETWORKS[workload](), arrays.shuffled(len(data.x))
-    params = jax.jit(net.init)(jax.random.key(0), jnp.ones((1, 28, 28, 1)))["params"]
-    state = TrainState.create(apply_fn=net.apply, params=params, tx=optax.adam(1e-3))
+    data, what = arrays.read(file), WORKLOADS[workload]
+    net, rows = NETWORKS[what.network](), arrays.shuffled(len(data.x), what.batch)
+    variables = jax.jit(net.init)(jax.random.key(0), jnp.ones((1, *data.x.shape[1:])))
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    work = training if what.training else inference
+    return work(net, variables, data, rows, what.learning_rate), parameters
+
+
+def training(net, variables, data, rows, learning_rate):
+    key, stats = jax.random.key(1), variables.get("batch_stats", {})
+    state = TrainState.create(
+        apply_fn=net.apply, params=variables["params"], batch_stats=stats, tx=optax.adam(learning_rate)
+    )
+    variables.clear()  # the first step donates them
 
     @partial(jax.jit, donate_argnums=0)
     def train_step(state, x, y):
         def loss_fn(params):
-            logits = state.apply_fn({"params": params}, (x.astype(jnp.float32) - data.mean) / data.std)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            logits, after = state.apply_fn(
+                {"params": params, "batch_stats": state.batch_stats}, (x.astype(jnp.float32) - data.mean) / data.std,
+                train=True, rngs={"dropout": jax.random.fold_in(key, state.step)}, mutable=["batch_stats"],
+            )  # fmt: skip
+            loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            return loss, after.get("batch_stats", {})
 
-        loss, grads = jax.value_and_grad(loss_fn)(state.params)
-        return state.apply_gradients(grads=grads), loss
+        (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+        return state.apply_gradients(grads=grads, batch_stats=stats), loss
 
     def train(steps: int) -> float:
         nonlocal state
@@ -68,4 +137,16 @@ def trainer(workload: str, form: str, file: str):
                 losses.append(loss)
         return float(np.mean(jax.device_get(losses)))
 
-    return train, sum(leaf.size for leaf in jax.tree.leaves(params))
+    return train
+
+
+def inference(net, variables, data, rows, _):
+    @jax.jit
+    def predict(variables, x):
+        return net.apply(variables, (x.astype(jnp.float32) - data.mean) / data.std)
+
+    def infer(steps: int) -> None:
+        for _ in range(steps):
+            jax.device_get(predict(variables, data.x[next(rows)]))
+
+    return infer

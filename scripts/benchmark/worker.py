@@ -1,11 +1,12 @@
 """One peer in a process of its own, so that allocators, thread pools and environment variables do not mix.
 
-    worker.py PEER serve WORKLOAD FILE FORM     trains as it is told on standard input: a number of steps a line
+    worker.py PEER serve WORKLOAD FILE FORM     works as it is told on standard input: a number of steps a line
     worker.py PEER process FILE FOLDER          one epoch of the MLP, the test set, the weights saved, as a script does
 
 A peer is a module with_PEER.py beside this file:
-    FORMS: {workload: [form, ...]}, the ways in which it can train a network
-    trainer(workload, form, arrays) -> (train, parameters), where train(steps) -> the mean loss of these steps
+    FORMS: {workload: [form, ...]}, the ways in which it can train or apply a network; workloads may be absent
+    trainer(workload, form, arrays) -> (train, parameters), where train(steps) -> the mean loss of these steps; of
+        inference, where train(steps) is so many batches, None
     process(arrays file, folder) -> test accuracy
 """
 
@@ -28,7 +29,9 @@ def main() -> None:
 
 
 def serve(module, answers, workload: str, file: str, form: str) -> None:
-    """Builds the network (in the first form where none is named), then trains as many steps as each line says."""
+    """Builds the network (in the first form where none is named), then takes as many steps as each line says."""
+    if workload not in module.FORMS:
+        raise SystemExit("it has no such workload")
     forms = module.FORMS[workload]
     form = form or forms[0]
     train, parameters = module.trainer(workload, form, file)
