@@ -5,19 +5,18 @@ Everything is a pure function of a key and the batch, so that an image of a step
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..errors import UserError
+from . import pixels
 from .data import Info
 from .data.masks import UNLABELLED
 
 Views = Literal["one", "flip", "ten"]
-LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey, ITU-R BT.601
-CHROMA = ((0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))  # the two colour axes of YIQ, which a hue turns
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def augmentation(augment: Augment, info: Info) -> tuple[Callable, Callable]:
         blot, mix = jax.random.split(key)
         x = batch["x"]
         if augment.cutout:
-            x = jnp.where(_squares(blot, x.shape, augment.cutout), 0, x)
+            x = jnp.where(pixels.random_squares(blot, x.shape, augment.cutout), 0, x)
         return _mixed(augment, mix, batch | {"x": x}, len(info.classes))
 
     return before, after
@@ -149,8 +148,8 @@ def _views(augment: Augment, x: jax.Array) -> list[jax.Array]:
     places = [(top, left), *(corners if augment.views == "ten" else [])]
     cut = [
         jnp.take(
-            jnp.take(x, _inside(np.arange(size[0]) + i, height, "edge"), 1),
-            _inside(np.arange(size[1]) + j, width, "edge"),
+            jnp.take(x, pixels.bring_inside(np.arange(size[0]) + i, height, "edge"), 1),
+            pixels.bring_inside(np.arange(size[1]) + j, width, "edge"),
             2,
         )
         for i, j in places
@@ -171,66 +170,23 @@ def _moved(augment: Augment, key: jax.Array, batch: dict) -> dict:
     keys = jax.random.split(key, 4)
     mirrored = jax.random.bernoulli(keys[0], 0.5, (n, 1)) if augment.flip else jnp.zeros((n, 1), bool)
     if augment.resized_crop:
-        boxes = _boxes(keys[1], n, (height, width), augment.resized_crop)  # [B, 4]: top, left, height, width
-        x = jax.vmap(lambda image, box: _resized(image, box, out))(x, boxes)
-        rows, columns = (_nearest(boxes[:, i], boxes[:, i + 2], out[i], size) for i, size in enumerate((height, width)))
-        y = _taken(y, rows, _turned(columns, mirrored), "edge") if has_masks else y
+        boxes = pixels.random_boxes(
+            keys[1], n, (height, width), augment.resized_crop
+        )  # [B, 4]: top, left, height, width
+        x = jax.vmap(lambda image, box: pixels.resize_box(image, box, out))(x, boxes)
+        rows, columns = (
+            pixels.nearest_in_box(boxes[:, i], boxes[:, i + 2], out[i], size) for i, size in enumerate((height, width))
+        )
+        y = pixels.take(y, rows, pixels.mirror_where(columns, mirrored), "edge") if has_masks else y
         return batch | {"x": jnp.where(mirrored[:, :, None, None], x[:, :, ::-1], x), "y": y}
     starts = [
         jax.random.randint(k, (n, 1), 0, size - o + 1) + jax.random.randint(jax.random.fold_in(k, 1), (n, 1), -s, s + 1)
         for k, size, o, s in zip(keys[2:], (height, width), out, (augment.shift,) * 2, strict=True)
     ]
     rows, columns = (start + jnp.arange(o) for start, o in zip(starts, out, strict=True))
-    columns = _turned(columns, mirrored)
-    y = _taken(y, rows, columns, augment.border, UNLABELLED) if has_masks else y
-    return batch | {"x": _taken(x, rows, columns, augment.border), "y": y}
-
-
-def _turned(columns: jax.Array, mirrored: jax.Array) -> jax.Array:
-    return jnp.where(mirrored, columns[:, ::-1], columns)
-
-
-def _taken(x: jax.Array, rows: jax.Array, columns: jax.Array, border: str, zero: int = 0) -> jax.Array:
-    """x[b, rows[b, i], columns[b, j]]: [B, H', W', ...]; what `border` brings in from outside, or `zero`."""
-    height, width = x.shape[1:3]
-    each = jnp.arange(len(x))[:, None, None]
-    found = x[each, _inside(rows, height, border)[:, :, None], _inside(columns, width, border)[:, None, :]]
-    if border != "zero":
-        return found
-    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
-    return jnp.where(inside.reshape(inside.shape + (1,) * (x.ndim - 3)), found, zero)
-
-
-def _inside(place: Any, size: int, border: str) -> Any:
-    """Places on an axis, those outside brought in by reflection (without repeating the edge) or to the edge."""
-    if border == "reflect" and size > 1:
-        place = (size - 1) - abs((size - 1) - abs(place))
-    return place.clip(0, size - 1)
-
-
-def _boxes(key: jax.Array, n: int, size: tuple[int, int], smallest: float) -> jax.Array:
-    """[n, 4] float32, top, left, height and width in pixels: a share of the area in [smallest, 1], 3:4 to 4:3."""
-    keys = jax.random.split(key, 4)
-    area = jax.random.uniform(keys[0], (n,), minval=smallest, maxval=1.0) * size[0] * size[1]
-    ratio = jnp.exp(jax.random.uniform(keys[1], (n,), minval=np.log(3 / 4), maxval=np.log(4 / 3)))
-    height = jnp.minimum(jnp.sqrt(area / ratio), size[0])
-    width = jnp.minimum(jnp.sqrt(area * ratio), size[1])
-    top = jax.random.uniform(keys[2], (n,)) * (size[0] - height)
-    left = jax.random.uniform(keys[3], (n,)) * (size[1] - width)
-    return jnp.stack([top, left, height, width], 1)
-
-
-def _resized(image: jax.Array, box: jax.Array, out: tuple[int, ...]) -> jax.Array:
-    """The part of an image [H, W, C] in a box, bilinear and antialiased: [*out, C] float32."""
-    scale = jnp.array(out) / box[2:]
-    image = image.astype(jnp.float32)
-    return jax.image.scale_and_translate(image, (*out, image.shape[-1]), (0, 1), scale, -box[:2] * scale, "linear")
-
-
-def _nearest(start: jax.Array, length: jax.Array, out: int, size: int) -> jax.Array:
-    """Of each of `out` places spread over boxes on an axis the nearest pixel: [B, out] int32."""
-    place = start[:, None] + (jnp.arange(out) + 0.5) * (length[:, None] / out)
-    return jnp.floor(place).astype(jnp.int32).clip(0, size - 1)
+    columns = pixels.mirror_where(columns, mirrored)
+    y = pixels.take(y, rows, columns, augment.border, UNLABELLED) if has_masks else y
+    return batch | {"x": pixels.take(x, rows, columns, augment.border), "y": y}
 
 
 # Colours
@@ -247,10 +203,10 @@ def _coloured(augment: Augment, key: jax.Array, x: jax.Array, info: Info) -> jax
             jax.random.uniform(k, shape, minval=1 - augment.jitter, maxval=1 + augment.jitter) for k in keys[:3]
         )
         x = x * brightness
-        x = _between(_grey(x).mean((1, 2, 3), keepdims=True), x, contrast)
-        x = _between(_grey(x), x, saturation)
+        x = pixels.between(pixels.grey(x).mean((1, 2, 3), keepdims=True), x, contrast)
+        x = pixels.between(pixels.grey(x), x, saturation)
     if augment.hue:
-        x = _turned_hue(x, jax.random.uniform(keys[3], shape[:1], minval=-augment.hue, maxval=augment.hue))
+        x = pixels.turn_hue(x, jax.random.uniform(keys[3], shape[:1], minval=-augment.hue, maxval=augment.hue))
     if augment.jitter or augment.hue:
         x = x.clip(0, 1)
     if augment.pca_noise:
@@ -260,36 +216,7 @@ def _coloured(augment: Augment, key: jax.Array, x: jax.Array, info: Info) -> jax
     return x * white
 
 
-def _between(a, b, share):
-    """a where share is 0, b where it is 1, and beyond b above 1."""
-    return a + share * (b - a)
-
-
-def _grey(x: jax.Array) -> jax.Array:
-    return (x @ jnp.array(LUMA))[..., None] if x.shape[-1] == 3 else x
-
-
-def _turned_hue(x: jax.Array, turn: jax.Array) -> jax.Array:
-    """Colours turned by a share of the circle [B] in the plane of YIQ's two colour axes."""
-    to = jnp.array([LUMA, *CHROMA])  # [YIQ, RGB]
-    c, s, one, zero = jnp.cos(2 * jnp.pi * turn), jnp.sin(2 * jnp.pi * turn), jnp.ones_like(turn), jnp.zeros_like(turn)
-    rotation = jnp.stack([one, zero, zero, zero, c, -s, zero, s, c], -1).reshape(-1, 3, 3)
-    return jnp.einsum("bhwr,bsr->bhws", x, jnp.linalg.inv(to) @ rotation @ to)
-
-
 # Mixing
-
-
-def _squares(key: jax.Array, shape: tuple[int, ...], size: int) -> jax.Array:
-    """[B, H, W, 1] bool: a square of this size at a random centre, which may lie partly outside."""
-    places = [
-        jax.random.randint(k, (shape[0], 1), 0, n) for k, n in zip(jax.random.split(key), shape[1:3], strict=True)
-    ]
-    rows, columns = (
-        (jnp.arange(n) >= place - size // 2) & (jnp.arange(n) < place - size // 2 + size)
-        for place, n in zip(places, shape[1:3], strict=True)
-    )
-    return (rows[:, :, None] & columns[:, None, :])[..., None]
 
 
 def _mixed(augment: Augment, key: jax.Array, batch: dict, classes: int) -> dict:
@@ -303,7 +230,7 @@ def _mixed(augment: Augment, key: jax.Array, batch: dict, classes: int) -> dict:
     )  # what could not be read is not mixed in
     share = keep.mean((1, 2, 3))[:, None]  # [B, 1]
     y = jax.nn.one_hot(y, classes) if y.ndim == 1 else y
-    return batch | {"x": _between(jnp.roll(x, 1, 0), x, keep), "y": _between(jnp.roll(y, 1, 0), y, share)}
+    return batch | {"x": pixels.between(jnp.roll(x, 1, 0), x, keep), "y": pixels.between(jnp.roll(y, 1, 0), y, share)}
 
 
 def _kept(augment: Augment, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

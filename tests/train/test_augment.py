@@ -12,6 +12,7 @@ from purezoo.errors import UserError
 from purezoo.train.augment import Augment, augmentation, seen
 from purezoo.train.data.info import Info
 from purezoo.train.data.masks import UNLABELLED
+from purezoo.train.pixels import turn_hue
 
 B, H, W = 64, 12, 10
 INFO = Info(
@@ -135,11 +136,9 @@ def test_jitter_and_hue_stay_in_range_and_leave_grey_without_colour():
 
 
 def test_a_whole_turn_of_the_hue_is_none_and_half_a_turn_exchanges_the_colours():
-    from purezoo.train.augment import _turned_hue
-
     x = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 4, 4, 3)), jnp.float32)
-    np.testing.assert_allclose(_turned_hue(x, jnp.ones(2)), x, atol=1e-5)
-    half = _turned_hue(x, jnp.full(2, 0.5))
+    np.testing.assert_allclose(turn_hue(x, jnp.ones(2)), x, atol=1e-5)
+    half = turn_hue(x, jnp.full(2, 0.5))
     luma = x @ jnp.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(half, 2 * luma[..., None] - x, atol=1e-3)
 
