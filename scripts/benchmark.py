@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The speed of training on this machine's CPU beside what one would use instead: Flax, Keras on JAX and PyTorch.
+"""The speed on this machine's CPU beside what one would use instead: Flax, Keras on JAX and PyTorch.
 
-    scripts/benchmark.py [mlp cnn lenet process] [--data.dir DIR] [--rounds N] [--peers PEER ...] [--json FILE]
+    scripts/benchmark.py [WORKLOAD ...] [--data.dir DIR] [--rounds N] [--peers PEER ...] [--json FILE]
 
-The same network on the same data in the same run: batches of 128, Adam with a learning rate of 1e-3, float32. Each peer
-lives in a process of its own; they take turns in rounds, one at a time, after a warm-up. Of a peer with several forms
-(eager or compiled, train_on_batch or fit, ...) the fastest is measured. `process` is the time of a whole process from
-import to exit: one epoch of the MLP with evaluation and saved weights, with warm caches. A peer that is not installed
-is left out: `pip install -e '.[peers]'`. Nothing else should run on the machine.
+The same network on the same data in the same run, float32. `mlp`, `cnn` and `lenet` train in batches of 128, `alexnet`
+and `resnet18` in batches of 8 and 64 of made-up images, all with Adam. `alexnet1`, `alexnet16` and `vit` are inference
+in batches of 1, 16 and 1, from uint8 images to logits, both on the host. `process` is the time of a whole process from
+import to exit: one epoch of the MLP with evaluation and saved weights, with warm caches.
+
+Each peer lives in a process of its own; they take turns in rounds, one at a time, after a warm-up. Of a peer with
+several forms (eager or compiled, train_on_batch or fit, ...) the fastest is measured. A peer that is not installed
+(`pip install -e '.[peers]'`) or has no such workload is left out. Nothing else should run on the machine.
 """
 
 # This process stays small, and imports no numerics: Linux counts its memory into the peak of the processes it starts.
@@ -26,18 +29,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "benchmark"
+sys.path.insert(0, str(HERE))
+from workloads import PROCESS, WORKLOADS  # noqa: E402
+
 PEERS = {  # name -> title, package
     "purezoo": ("purezoo", "jax"),
     "linen": ("Flax Linen", "flax"),
     "nnx": ("Flax NNX", "flax"),
     "keras": ("Keras on JAX", "keras"),
     "torch": ("PyTorch", "torch"),
-}
-WORKLOADS = {
-    "mlp": "MLP 784-512-256-10",
-    "cnn": "CNN 28x28: conv32, pool, conv64, pool, dense 128",
-    "lenet": "LeNet-5",
-    "process": "one epoch of the MLP, from import to exit",
 }
 
 
@@ -65,11 +65,13 @@ def main() -> int:
     if absent := [PEERS[peer][0] for peer in args.peers if peer not in peers]:
         print(f"not installed, left out: {', '.join(absent)}")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        file = Path(folder) / "arrays.npz"
-        size = ["--examples", "6000" if args.quick else "60000", "--dir", args.data_dir]
-        subprocess.run([sys.executable, HERE / "arrays.py", file, *size], check=True, env=environment(folder))
         for workload in args.workloads or WORKLOADS:
-            if workload == "process":
+            side = WORKLOADS[workload].side
+            file = Path(folder) / f"arrays-{side}.npz"
+            if not file.exists():
+                size = ["--side", str(side), "--examples", "6000" if args.quick else "60000", "--dir", args.data_dir]
+                subprocess.run([sys.executable, HERE / "arrays.py", file, *size], check=True, env=environment(folder))
+            if workload == PROCESS:
                 found = processes(peers, file, Path(folder), args.data_dir, rounds)
                 print_processes(found)
             else:
@@ -85,7 +87,7 @@ def main() -> int:
 
 
 class Worker:
-    """A peer's process, which trains when it is told to."""
+    """A peer's process, which works when it is told to."""
 
     def __init__(self, peer: str, workload: str, file: Path, form: str = ""):
         self.peer, self.errors = peer, tempfile.TemporaryFile("w+")  # noqa: SIM115
@@ -105,8 +107,8 @@ class Worker:
             raise Failed((self.errors.read().strip().splitlines() or ["it ended without a word"])[-1])
         return json.loads(line)
 
-    def train(self, steps: int) -> tuple[float, float]:
-        """Steps a second, and the mean loss of these steps."""
+    def train(self, steps: int) -> tuple[float, float | None]:
+        """Steps a second, and the mean loss of these steps. Of inference they are batches, without a loss."""
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         answer = self.answer()
@@ -119,14 +121,16 @@ class Worker:
 
 
 def steps_per_second(workload: str, peers: list[str], file: Path, rounds: int, seconds: float) -> dict:
-    """Of each peer the steps a second in each round, the loss of steps 33 to 64, the peak memory in MB."""
+    """Of each peer the steps a second in each round, the loss right after the warm-up, the peak memory in MB."""
     found, workers = {}, []
+    warm_up = WORKLOADS[workload].warm_up
     for peer in peers:
         try:
             say(f"{workload}: {PEERS[peer][0]}")
             worker, others = fastest_form(Worker(peer, workload, file), workload, file, seconds)
-            warm_up(worker)
-            rate, loss = worker.train(32)
+            for steps in warm_up:
+                worker.train(steps)
+            rate, loss = worker.train(sum(warm_up))
         except Failed as error:
             say(f"{workload}: {PEERS[peer][0]} is left out: {error}")
             continue
@@ -144,12 +148,6 @@ def steps_per_second(workload: str, peers: list[str], file: Path, rounds: int, s
     return found
 
 
-def warm_up(worker: Worker) -> None:
-    """The first 32 steps, the compilation in one of them."""
-    for steps in (1, 3, 12, 16):
-        worker.train(steps)
-
-
 def fastest_form(worker: Worker, workload: str, file: Path, seconds: float) -> tuple[Worker, dict]:
     """A new worker in the form that trains fastest, and what each form reached: steps a second, or why it failed."""
     if len(worker.forms) == 1:
@@ -160,8 +158,9 @@ def fastest_form(worker: Worker, workload: str, file: Path, seconds: float) -> t
     for form in worker.forms:
         try:
             scout = Worker(worker.peer, workload, file, form)
-            warm_up(scout)
-            rate = scout.train(16)[0]
+            for steps in WORKLOADS[workload].warm_up:
+                scout.train(steps)
+            rate = scout.train(steps)[0]
             speeds[form] = max(scout.train(max(1, round(rate * seconds / 2)))[0] for _ in range(2))
             scout.close()
             say(f"  {form}: {speeds[form]:.1f} steps/s")
@@ -174,21 +173,25 @@ def fastest_form(worker: Worker, workload: str, file: Path, seconds: float) -> t
 
 
 def print_speeds(workload: str, found: dict) -> None:
-    own = statistics.median(found["purezoo"]["rounds"])
-    rows = [["", "steps/s", "least - most", "purezoo is", "loss*", "peak MB", "purezoo's", "form"]]
+    what = WORKLOADS[workload]
+    unit, examples = ("steps/s", 1) if what.training else ("images/s", what.batch)
+    speeds = {peer: statistics.median(result["rounds"]) for peer, result in found.items()}
+    rows = [["", unit, "least - most", "purezoo is", "loss*" if what.training else "", "peak MB", "purezoo's", "form"]]
     for peer, result in found.items():
-        rounds = result["rounds"]
+        rounds = [examples * rate for rate in result["rounds"]]
         rows.append([
-            PEERS[peer][0], f"{statistics.median(rounds):.1f}", f"{min(rounds):.1f} - {max(rounds):.1f}",
-            times(own, statistics.median(rounds)), f"{result['loss']:.3f}", f"{result['memory']:.0f}",
-            times(found["purezoo"]["memory"], result["memory"]), result["form"],
+            PEERS[peer][0], short(examples * speeds[peer]), f"{short(min(rounds))} - {short(max(rounds))}",
+            times(speeds["purezoo"], speeds[peer]), f"{result['loss']:.3f}" if what.training else "",
+            f"{result['memory']:.0f}", times(found["purezoo"]["memory"], result["memory"]), result["form"],
         ])  # fmt: skip
-    print(f"\n{WORKLOADS[workload]}, {found['purezoo']['parameters']:,} parameters, median of {len(rounds)} rounds")
+    print(f"\n{what.title}, {found['purezoo']['parameters']:,} parameters, median of {len(rounds)} rounds")
     print_table(rows)
-    if peers := [peer for peer in found if peer != "purezoo"]:
-        best = max(peers, key=lambda peer: statistics.median(found[peer]["rounds"]))
-        print(f"purezoo / best peer ({PEERS[best][0]}): {times(own, statistics.median(found[best]['rounds']))}")
-    print("* mean training loss of steps 33 to 64")
+    for name, some in {"best peer": [*PEERS][1:], "best of Flax and Keras": ["linen", "nnx", "keras"]}.items():
+        if peers := [peer for peer in some if peer in found]:
+            best = max(peers, key=speeds.__getitem__)
+            print(f"purezoo / {name} ({PEERS[best][0]}): {times(speeds['purezoo'], speeds[best])}")
+    if what.training:
+        print(f"* mean training loss of steps {sum(what.warm_up) + 1} to {2 * sum(what.warm_up)}")
 
 
 # Whole processes
@@ -248,7 +251,7 @@ def print_processes(found: dict) -> None:
             f"{result['first']:.2f}", times(own["seconds"], statistics.median(seconds)), f"{memory:.0f}",
             times(own["memory"], memory), f"{result['accuracy']:.4f}",
         ])  # fmt: skip
-    print(f"\n{WORKLOADS['process']}, median of {len(seconds)} runs with warm caches")
+    print(f"\n{WORKLOADS[PROCESS].title}, median of {len(seconds)} runs with warm caches")
     print_table(rows)
     print(" ".join(["purezoo:", "python", *found["purezoo"]["command"][1:-1]]))
 
@@ -283,6 +286,10 @@ def machine(peers: list[str]) -> dict:
     versions = {package: version(package) for package in packages}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"cpu": f"{cpu}, {cores} cores", "load": os.getloadavg()[0], "versions": versions}
+
+
+def short(rate: float) -> str:
+    return f"{rate:.1f}" if rate >= 10 else f"{rate:.2f}"
 
 
 def times(one: float, other: float) -> str:

@@ -1,5 +1,9 @@
-"""Keras on JAX, jit-compiled: train_on_batch, and fit with several steps per execution."""
+"""Keras on JAX, jit-compiled: train_on_batch, and fit with several steps per execution; predict of a batch or of many.
 
+ViT is left out: Keras has no layers for its token and positions.
+"""
+
+import math
 import os
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -8,6 +12,23 @@ import arrays
 import keras
 import numpy as np
 from keras import layers
+from workloads import WORKLOADS
+
+
+def convolution(x, width, kernel, stride=1):
+    x = layers.Conv2D(width, kernel, stride, padding="same", use_bias=False)(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+
+
+def block(width, stride):
+    """ResNet's block of two convolutions."""
+
+    def apply(x):
+        y = convolution(layers.ReLU()(convolution(x, width, 3, stride)), width, 3)
+        return layers.ReLU()(layers.add([y, x if stride == 1 else convolution(x, width, 1, stride)]))
+
+    return apply
+
 
 NETWORKS = {
     "mlp": lambda: [layers.Flatten(), layers.Dense(512, "relu"), layers.Dense(256, "relu"), layers.Dense(10)],
@@ -21,15 +42,36 @@ NETWORKS = {
         layers.Conv2D(16, 5, activation="relu"), layers.MaxPooling2D(),
         layers.Flatten(), layers.Dense(120, "relu"), layers.Dense(84, "relu"), layers.Dense(10),
     ],
+    "alexnet": lambda: [
+        layers.ZeroPadding2D(2), layers.Conv2D(64, 11, 4, activation="relu"), layers.MaxPooling2D(3, 2),
+        layers.Conv2D(192, 5, padding="same", activation="relu"), layers.MaxPooling2D(3, 2),
+        layers.Conv2D(384, 3, padding="same", activation="relu"),
+        layers.Conv2D(256, 3, padding="same", activation="relu"),
+        layers.Conv2D(256, 3, padding="same", activation="relu"), layers.MaxPooling2D(3, 2),
+        layers.Flatten(), layers.Dropout(0.5), layers.Dense(4096, "relu"),
+        layers.Dropout(0.5), layers.Dense(4096, "relu"), layers.Dense(1000),
+    ],
+    "resnet18": lambda: [
+        lambda x: convolution(x, 64, 3), layers.ReLU(),
+        *(block(64 * 2**i, min(i, 1) + 1 if first else 1) for i in range(4) for first in (True, False)),
+        layers.GlobalAveragePooling2D(), layers.Dense(10),
+    ],
 }  # fmt: skip
-FORMS = {name: ["train_on_batch", "fit", "fit, 16 steps per execution"] for name in NETWORKS}
+SMALL, LARGE = ["train_on_batch", "fit", "fit, 16 steps per execution"], ["train_on_batch", "fit"]
+FORMS = {
+    "mlp": SMALL, "cnn": SMALL, "lenet": SMALL, "alexnet": LARGE, "resnet18": LARGE,
+    "alexnet1": ["predict_on_batch", "predict"], "alexnet16": ["predict_on_batch", "predict"],
+}  # fmt: skip
 
 
 def network(workload: str, data: arrays.Arrays, steps_per_execution: int) -> keras.Model:
     scale = layers.Rescaling(1 / data.std, offset=-data.mean / data.std)
-    net = keras.Sequential([keras.Input((28, 28, 1), dtype="uint8"), scale, *NETWORKS[workload]()])
+    images = outputs = keras.Input(data.x.shape[1:], dtype="uint8")
+    for layer in (scale, *NETWORKS[WORKLOADS[workload].network]()):
+        outputs = layer(outputs)
+    net = keras.Model(images, outputs)
     net.compile(
-        optimizer=keras.optimizers.Adam(1e-3),
+        optimizer=keras.optimizers.Adam(WORKLOADS[workload].learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=True,
         steps_per_execution=steps_per_execution,
@@ -38,8 +80,8 @@ def network(workload: str, data: arrays.Arrays, steps_per_execution: int) -> ker
 
 
 def trainer(workload: str, form: str, file: str):
-    data = arrays.read(file)
-    net, rows = network(workload, data, 16 if "16" in form else 1), arrays.shuffled(len(data.x))
+    data, size = arrays.read(file), WORKLOADS[workload].batch
+    net, rows = network(workload, data, 16 if "16" in form else 1), arrays.shuffled(len(data.x), size)
 
     def train_on_batch(steps: int) -> float:
         batches = (next(rows) for _ in range(steps))
@@ -49,11 +91,19 @@ def trainer(workload: str, form: str, file: str):
         losses = []
         for start in range(0, steps, 400):  # a part of the data at a time: fit wants arrays
             batch = np.concatenate([next(rows) for _ in range(min(400, steps - start))])
-            history = net.fit(data.x[batch], data.y[batch], batch_size=arrays.BATCH, shuffle=False, verbose=0)
+            history = net.fit(data.x[batch], data.y[batch], batch_size=size, shuffle=False, verbose=0)
             losses.append(history.history["loss"][0])
         return float(np.mean(losses))
 
-    return (train_on_batch if form == "train_on_batch" else fit), net.count_params()
+    def predict_on_batch(steps: int) -> None:
+        for _ in range(steps):
+            net.predict_on_batch(data.x[next(rows)])
+
+    def predict(steps: int) -> None:
+        net.predict(data.x[np.concatenate([next(rows) for _ in range(steps)])], batch_size=size, verbose=0)
+
+    ways = {"train_on_batch": train_on_batch, "predict_on_batch": predict_on_batch, "predict": predict}
+    return ways.get(form, fit), sum(math.prod(weight.shape) for weight in net.trainable_weights)
 
 
 def process(file: str, folder: str) -> float:

@@ -1,6 +1,6 @@
 """Flax NNX in the two forms of its performance guide: nnx.jit with cached_partial, and jax.jit of the split module.
 
-The large networks are left out: they would repeat Flax Linen's, whose compiled program is the same.
+The large networks are left out: they would only repeat Flax Linen's.
 """
 
 from functools import partial

@@ -14,6 +14,7 @@ import arrays  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.nn import relu  # noqa: E402
+from workloads import WORKLOADS  # noqa: E402
 
 from purezoo.models import MLP, AlexNetOneTower, LeNet, Model, ResNet, ViT, chain  # noqa: E402
 from purezoo.models.core import count  # noqa: E402
@@ -25,7 +26,6 @@ from purezoo.train.loop import DISPATCH_SECONDS, total_steps  # noqa: E402
 from purezoo.train.optimizers import Optimizer  # noqa: E402
 from purezoo.train.programs import compile_programs, make_mesh, present  # noqa: E402
 from purezoo.train.steps import functions, hyper_parameters  # noqa: E402
-from workloads import WORKLOADS  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,10 @@ def training(experiment: Experiment, data: Dataset):
 
 
 def inference(experiment: Experiment, data: Dataset):
-    pure, rows = functions(experiment, data.info, 1), arrays.shuffled(len(data.splits["train"]), experiment.train.batch_size)
+    pure, rows = (
+        functions(experiment, data.info, 1),
+        arrays.shuffled(len(data.splits["train"]), experiment.train.batch_size),
+    )
     hyper = jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0]))
     weights = jax.jit(lambda: present(pure.init(hyper)))()
     predict, train = jax.jit(pure.predict), data.splits["train"]

@@ -1,14 +1,58 @@
-"""PyTorch: eager and compiled, contiguous and channels last, with the fused and the foreach Adam."""
+"""PyTorch: eager and compiled, contiguous and channels last, with the fused and, of small networks, the foreach Adam.
+
+Inference is also compiled with frozen weights, and ViT's encoder tried with and without its own fast path.
+"""
 
 import os
 
 import arrays
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from workloads import WORKLOADS
 
 torch.set_num_threads(os.cpu_count() or 1)
 torch.set_flush_denormal(True)
+
+
+class Block(nn.Module):
+    """ResNet's block of two convolutions."""
+
+    def __init__(self, inputs: int, width: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(*convolution(inputs, width, 3, stride), nn.ReLU(), *convolution(width, width, 3))
+        self.shortcut = nn.Sequential(*(convolution(inputs, width, 1, stride) if stride > 1 else []))
+
+    def forward(self, x):
+        return F.relu(self.shortcut(x) + self.body(x))
+
+
+def convolution(inputs: int, width: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
+
+
+def stage(width: int) -> list[nn.Module]:
+    return [Block(width // 2, width, 2), Block(width, width, 1)]
+
+
+class ViT(nn.Module):
+    """ViT-S/16."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 384, 16, 16)
+        self.token = nn.Parameter(torch.zeros(1, 1, 384))
+        self.positions = nn.Parameter(0.02 * torch.randn(1, 197, 384))
+        block = nn.TransformerEncoderLayer(384, 6, 1536, 0.0, "gelu", 1e-6, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(block, 12, enable_nested_tensor=False)
+        self.norm, self.head = nn.LayerNorm(384, 1e-6), nn.Linear(384, 1000)
+
+    def forward(self, x):
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.positions
+        return self.head(self.norm(self.encoder(x)[:, 0]))
+
 
 NETWORKS = {
     "mlp": lambda: nn.Sequential(
@@ -24,27 +68,58 @@ NETWORKS = {
         nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10),
     ),
+    "alexnet": lambda: nn.Sequential(
+        nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Flatten(), nn.Dropout(), nn.Linear(9216, 4096), nn.ReLU(),
+        nn.Dropout(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 1000),
+    ),
+    "resnet18": lambda: nn.Sequential(
+        *convolution(3, 64, 3), nn.ReLU(), Block(64, 64, 1), Block(64, 64, 1),
+        *stage(128), *stage(256), *stage(512),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10),
+    ),
+    "vit": ViT,
 }  # fmt: skip
 IMAGES = [f"{how}, {layout}, {adam}" for adam in ("fused", "foreach")
           for layout in ("contiguous", "channels last") for how in ("eager", "compiled")]  # fmt: skip
-FORMS = {"mlp": [form for form in IMAGES if "contiguous" in form], "cnn": IMAGES, "lenet": IMAGES}
+FUSED = [form for form in IMAGES if "fused" in form]
+INFERENCE = [*(form.removesuffix(", fused") for form in FUSED), "compiled and frozen, contiguous"]
+FORMS = {
+    "mlp": [form for form in IMAGES if "contiguous" in form], "cnn": IMAGES, "lenet": IMAGES,
+    "alexnet": FUSED, "alexnet1": INFERENCE, "alexnet16": INFERENCE, "resnet18": FUSED,
+    "vit": ["eager, fast path", "eager", "compiled", "compiled and frozen"],
+}  # fmt: skip
 
 
-class Training:
-    """A network, its optimiser and its data as tensors."""
+class Network:
+    """A network and its data as tensors."""
 
     def __init__(self, workload: str, form: str, data: arrays.Arrays):
         torch.manual_seed(0)
+        torch.backends.mha.set_fastpath_enabled("fast path" in form)
         self.format = torch.channels_last if "channels last" in form else torch.contiguous_format
-        self.net = NETWORKS[workload]().to(memory_format=self.format)
+        self.net = NETWORKS[WORKLOADS[workload].network]().to(memory_format=self.format)
         self.run = torch.compile(self.net) if "compiled" in form else self.net
-        adam = {"fused": True} if "fused" in form else {"foreach": True}
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3, **adam)
-        self.x, self.y = torch.from_numpy(data.x.reshape(-1, 1, 28, 28)), torch.from_numpy(data.y).long()
+        self.x, self.y = self.images(data.x), torch.from_numpy(data.y).long()
         self.mean, self.std = data.mean, data.std
+
+    def images(self, x: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.format)
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
         return x.float().sub_(self.mean).div_(self.std).contiguous(memory_format=self.format)
+
+
+class Training(Network):
+    """With its optimiser."""
+
+    def __init__(self, workload: str, form: str, data: arrays.Arrays):
+        super().__init__(workload, form, data)
+        adam = {"fused": True} if "fused" in form else {"foreach": True}
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=WORKLOADS[workload].learning_rate, **adam)
 
     def step(self, rows) -> torch.Tensor:
         rows = torch.from_numpy(rows)
@@ -56,14 +131,24 @@ class Training:
 
 
 def trainer(workload: str, form: str, file: str):
-    data = arrays.read(file)
-    training, rows = Training(workload, form, data), arrays.shuffled(len(data.x))
+    data, what = arrays.read(file), WORKLOADS[workload]
+    rows = arrays.shuffled(len(data.x), what.batch)
+    network = (Training if what.training else Network)(workload, form, data)
 
     def train(steps: int) -> float:
-        losses = [training.step(next(rows)) for _ in range(steps)]
+        losses = [network.step(next(rows)) for _ in range(steps)]
         return torch.stack(losses).mean().item()
 
-    return train, sum(p.numel() for p in training.net.parameters())
+    @torch.inference_mode()
+    def infer(steps: int) -> None:
+        for _ in range(steps):
+            network.run(network.prepare(network.x[torch.from_numpy(next(rows))])).numpy()
+
+    if not what.training:
+        network.net.eval()
+    if "frozen" in form:
+        torch._inductor.config.freezing = True
+    return train if what.training else infer, sum(p.numel() for p in network.net.parameters())
 
 
 def process(file: str, folder: str) -> float:
@@ -71,7 +156,7 @@ def process(file: str, folder: str) -> float:
     training, rows = Training("mlp", "eager, contiguous, fused", data), arrays.shuffled(len(data.x))
     for _ in range(len(data.x) // arrays.BATCH):
         training.step(next(rows))
-    x, y = torch.from_numpy(data.x_test.reshape(-1, 1, 28, 28)), torch.from_numpy(data.y_test)
+    x, y = training.images(data.x_test), torch.from_numpy(data.y_test)
     with torch.inference_mode():
         guess = torch.cat([training.net(training.prepare(part)).argmax(1) for part in x.split(1000)])
     torch.save(training.net.state_dict(), os.path.join(folder, "model.pt"))
