@@ -16,8 +16,8 @@ class Airbench:
     """images [B, H, W, C] -> logits [B, classes].
 
     A convolution of 2 x 2 pixels whose outputs are uncorrelated over photographs, then three blocks, each of two
-    convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32 colour images. Images smaller than
-    18 x 18 pixels are too small for three pools.
+    convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32 colour images. Raises ValueError for
+    images of less than 9 x 9 pixels, which are too small for three pools.
     """
 
     classes: int = 10

@@ -165,6 +165,26 @@ def unet_level(channels: int, width: int, depth: int) -> dict[str, nn.Module]:
     }
 
 
+def airbench_block(channels: int, width: int) -> nn.Module:
+    norms = [nn.BatchNorm2d(width, momentum=0.4) for _ in range(2)]
+    for norm in norms:
+        norm.register_parameter("weight", None)
+    return network(
+        conv1=nn.Conv2d(channels, width, 3, padding=1, bias=False), pool=nn.MaxPool2d(2),
+        batch_norm1=norms[0], gelu1=nn.GELU("tanh"),
+        conv2=nn.Conv2d(width, width, 3, padding=1, bias=False), batch_norm2=norms[1], gelu2=nn.GELU("tanh"),
+    )  # fmt: skip
+
+
+class Times(nn.Module):
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
 # A module, the shape of its input, channels second, and its number of classes; 0 for regression.
 NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
     "linear_regression": (network(dense1=nn.Linear(5, 2)), (8, 5), 0),
@@ -192,6 +212,14 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
             dense2=nn.Linear(120, 84), relu4=nn.ReLU(),
             dense3=nn.Linear(84, 3),
         ), (4, 1, 16, 16), 3,
+    ),
+    "airbench": (
+        network(
+            whitening=nn.Conv2d(1, 8, 2), gelu1=nn.GELU("tanh"),
+            block1=airbench_block(8, 6), block2=airbench_block(6, 8),
+            pool=nn.AdaptiveMaxPool2d(1), flatten=Flatten(),
+            dense1=nn.Linear(8, 3, bias=False), scale=Times(1 / 9),
+        ), (6, 1, 10, 10), 3,
     ),
     "unet": (network(**unet_level(2, 4, depth=2), logits=nn.Conv2d(4, 3, 1)), (4, 2, 8, 12), 3),
 }  # fmt: skip

@@ -31,6 +31,7 @@ from purezoo.models.layers import (
     self_attention,
 )
 from purezoo.models.layers.activations import ACTIVATIONS
+from purezoo.models.pytorch import MAPS
 
 FOLDER = Path(__file__).parent / "reference"
 
@@ -86,13 +87,14 @@ NETWORKS = {
     "mlp": models.MLP(outputs=3, widths=(16, 8)),
     "mlp_batch_norm": models.MLP(outputs=3, widths=(16, 8), batch_norm=True),
     "lenet": models.LeNet(classes=3),
+    "airbench": models.Airbench(classes=3, widths=(6, 8)),
     "unet": models.UNet(classes=3, width=4, depth=2),
 }
 
 
 def test_every_reference_is_compared_and_every_network_has_one():
     assert {path.stem for path in FOLDER.glob("*.npz")} == {*LAYERS, *NETWORKS}
-    assert set(NETWORKS) == set(CATALOGUE)
+    assert {type(entry.network) for entry in CATALOGUE.values()} == {type(n) for n in NETWORKS.values()} | set(MAPS)
 
 
 @pytest.mark.parametrize("name", LAYERS)
