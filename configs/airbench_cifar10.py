@@ -16,7 +16,9 @@ EXPERIMENT = Experiment(
     model=Airbench(widths=(64, 128, 256)),
     data=Data(source="tfds:cifar10", validation=0.02),
     task=Classification(label_smoothing=0.2),
-    augment=Augment(shift=2, flip=True, views="flip"),
-    optimizer=Optimizer("muon", 0.1, args={"beta": 0.6, "adam_learning_rate": 0.005}, schedule=Schedule("linear")),
+    augment=Augment(shift=2, flip=True, views="ten"),
+    optimizer=Optimizer(
+        "muon", 0.2, args={"beta": 0.6, "adam_learning_rate": 0.01}, schedule=Schedule("linear"), weight_decay=0.05
+    ),
     train=Train(batch_size=500, epochs=7, eval_batch_size=500),
 )
