@@ -25,4 +25,5 @@ def result_text(record: dict[str, Any] | None) -> str:
     down = math.floor(tested[name] * scale * 10**digits) / 10**digits
     value = f"{label} {down:.{digits}f}"
     value += f" ± {spread[name] * scale:.{digits}f}" if spread else ""
-    return f"{value} {unit}".rstrip() + (f" ({len(summary['seeds'])} seeds)" if spread else "")
+    seeds = f"{len(summary['seeds'])} seeds" if spread else f"seed {summary['seed']}"
+    return f"{value} {unit}".rstrip() + f" ({seeds})"
