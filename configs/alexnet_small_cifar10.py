@@ -1,7 +1,7 @@
 """AlexNet's plan for images of 32 x 32 pixels, on CIFAR-10, with dropout and shifted, mirrored images, by Muon.
 
-TFDS has prepared cifar10 in FOLDER. The figures are of a copy whose images are JPEGs of quality 75, which cost accuracy:
-do not put them beside figures of the original pixels.
+TFDS has prepared cifar10 in FOLDER. The figures are of a copy whose images are JPEGs of quality 75, which costs
+accuracy: do not put them beside figures of the original pixels.
 
 `purezoo train alexnet_small_cifar10 --data.dir FOLDER`
 
