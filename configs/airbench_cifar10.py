@@ -1,8 +1,8 @@
 """A network of six convolutions that learns CIFAR-10 in minutes: airbench's, trained by Muon.
 
 TFDS has prepared cifar10 in FOLDER. The figures are of a copy whose images are JPEGs of quality 75, which costs
-accuracy: do not put them beside figures of the original pixels. The learning rate was chosen out of two by validation; the test
-figures of both runs were seen.
+accuracy: do not put them beside figures of the original pixels. The learning rate is the better of two by validation;
+the test figures of both runs were seen.
 
 `purezoo train airbench_cifar10 --data.dir FOLDER`
 
