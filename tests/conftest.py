@@ -105,7 +105,6 @@ def tiny():
         "alexnet_imagenet": (*stream, "--augment.crop", 64),
         "resnet50_imagenet": (*stream, "--augment.crop", 32, "--model.depth", 18),
         "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
-        "airbench_cifar10_long": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "alexnet_small_cifar10": ("--train.batch-size", 40),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),
