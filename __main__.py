@@ -33,7 +33,7 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    for parameter, value in ((mmap_max, 0), (trim_threshold, 2**31 - 1), (top_pad, 256 * 2**20), (arena_max, 1)):
+    for parameter, value in ((mmap_max, 0), (trim_threshold, -1), (top_pad, 256 * 2**20), (arena_max, 1)):
         mallopt(parameter, value)
 
 

@@ -28,7 +28,8 @@ class Augment:
     border: Literal["reflect", "edge", "zero"] = "reflect"
     """what comes in from outside where an image is moved"""
     flip: bool = False
-    """mirror half of the images left to right"""
+    """mirror images left to right: a random half of them in the first epoch, the other half in the next, and so on in
+    turn, so that two epochs show each image both ways (Jordan 2024, arXiv:2404.00498, section 3.6)"""
     crop: int = 0
     """the network sees squares of this many pixels: in training at a random place, at evaluation the centre"""
     resized_crop: float = 0.0
@@ -94,8 +95,9 @@ class Augment:
 def augmentation(augment: Augment, info: Info) -> tuple[Callable, Callable]:
     """The two halves of augmentation, each `(key, batch) -> batch`: before images are standardised, and after.
 
-    The first moves and colours images "x" [B, H, W, C] of any dtype, and masks "y" [B, H, W] with them; the second
-    blots them out and mixes them, which makes labels [B] probabilities [B, classes].
+    The first moves and colours images "x" [B, H, W, C] of any dtype, and masks "y" [B, H, W] with them, and mirrors
+    those that are "mirrored" [B]; the second blots images out and mixes them, which makes labels [B] probabilities
+    [B, classes].
     """
 
     def before(key, batch):
@@ -111,6 +113,12 @@ def augmentation(augment: Augment, info: Info) -> tuple[Callable, Callable]:
         return _mixed(augment, mix, batch | {"x": x}, len(info.classes))
 
     return before, after
+
+
+def in_turn(key: jax.Array, rows: jax.Array, epoch: jax.Array) -> jax.Array:
+    """Which examples are mirrored in an epoch, bool [B]: by their rows a random half, and in the next epoch the rest."""
+    first = jax.vmap(lambda row: jax.random.bernoulli(jax.random.fold_in(key, row)))(rows)
+    return first ^ (epoch % 2 == 1)
 
 
 def seen(augment: Augment, kind: str, apply: Callable) -> Callable:
@@ -167,11 +175,11 @@ def _moved(augment: Augment, key: jax.Array, batch: dict) -> dict:
     x, y, has_masks = batch["x"], batch["y"], batch["y"].ndim > 2
     n, height, width = x.shape[:3]
     out = augment.shape(x.shape[1:])[:2]
-    keys = jax.random.split(key, 4)
-    mirrored = jax.random.bernoulli(keys[0], 0.5, (n, 1)) if augment.flip else jnp.zeros((n, 1), bool)
+    keys = jax.random.split(key, 3)
+    mirrored = batch["mirrored"][:, None] if augment.flip else jnp.zeros((n, 1), bool)
     if augment.resized_crop:
         boxes = pixels.random_boxes(
-            keys[1], n, (height, width), augment.resized_crop
+            keys[0], n, (height, width), augment.resized_crop
         )  # [B, 4]: top, left, height, width
         x = jax.vmap(lambda image, box: pixels.resize_box(image, box, out))(x, boxes)
         rows, columns = (
@@ -181,7 +189,7 @@ def _moved(augment: Augment, key: jax.Array, batch: dict) -> dict:
         return batch | {"x": jnp.where(mirrored[:, :, None, None], x[:, :, ::-1], x), "y": y}
     starts = [
         jax.random.randint(k, (n, 1), 0, size - o + 1) + jax.random.randint(jax.random.fold_in(k, 1), (n, 1), -s, s + 1)
-        for k, size, o, s in zip(keys[2:], (height, width), out, (augment.shift,) * 2, strict=True)
+        for k, size, o, s in zip(keys[1:], (height, width), out, (augment.shift,) * 2, strict=True)
     ]
     rows, columns = (start + jnp.arange(o) for start, o in zip(starts, out, strict=True))
     columns = pixels.mirror_where(columns, mirrored)

@@ -50,7 +50,7 @@ class Resident:
         rows, *weight = part if isinstance(part, tuple) else (part,)
         if self.mesh.size > 1:
             rows = jax.lax.with_sharding_constraint(rows, NamedSharding(self.mesh, PartitionSpec("data")))
-        return {"x": data[0][rows], "y": data[1][rows]} | ({"weight": weight[0]} if weight else {})
+        return {"row": rows, "x": data[0][rows], "y": data[1][rows]} | ({"weight": weight[0]} if weight else {})
 
     @contextlib.contextmanager
     def training(self, seeds: list[int], start: int, stop: int) -> Iterator[Steps]:
@@ -76,7 +76,7 @@ class Streamed:
         self.shapes = self._shapes((1, batch), self.steps), self._shapes((eval_batch,), self.split)
 
     def _shapes(self, leading: tuple[int, ...], sharding: NamedSharding) -> Part:
-        kinds = {"x": (self.stream.shape, np.uint8), "y": ((), np.int32), "weight": ((), np.float32)}
+        kinds = {"x": (self.stream.shape, np.uint8), "y": ((), np.int32), "row": ((), np.int32), "weight": ((), np.float32)}
         return {
             name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=sharding)
             for name, (shape, dtype) in kinds.items()

@@ -11,11 +11,12 @@ import numpy as np
 from ..errors import UserError
 from ..models.core import as_model
 from . import optimizers
-from .augment import augmentation, seen
+from .augment import augmentation, in_turn, seen
 from .config import Experiment
 from .data import Info
 from .init import frozen, keep_frozen_state, replaced, scaled, whole, without
 
+MIRRORING = 0xFFFFFFFF  # folded into a seed's key: no step has this number
 AUGMENTATION = 0xA06  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 Hyper = dict[str, Any]  # the hyper-parameters that are numbers: arguments of the step, so that runs can differ in them
 
@@ -57,6 +58,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     task_loss = experiment.task.loss(info)
     prepare, prepare_target = preparation(info)
     change, mix = augmentation(experiment.augment, info)
+    per_epoch = max(1, info.counts.get("train", 0) // train.batch_size)
     shape = experiment.augment.shape(info.shape)
     spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *shape), jnp.float32)
 
@@ -67,10 +69,15 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
 
     apply_seen = seen(experiment.augment, info.kind, apply)
 
-    def prepared(key, batch):
-        """A batch as the network is trained on it."""
-        keys = jax.random.split(jax.random.fold_in(key, AUGMENTATION))
-        batch = change(keys[0], {"weight": jnp.ones(batch["x"].shape[0])} | batch)
+    def prepared(key, step, batch):
+        """The batch of a step as the network is trained on it. `key` is that of all steps."""
+        n = batch["x"].shape[0]
+        batch = {"weight": jnp.ones(n), "row": jnp.arange(n)} | batch
+        if experiment.augment.flip:
+            half = in_turn(jax.random.fold_in(key, MIRRORING), batch["row"], step // per_epoch)
+            batch = batch | {"mirrored": half}
+        keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, step), AUGMENTATION))
+        batch = change(keys[0], batch)
         return mix(keys[1], batch | {"x": prepare(batch["x"]), "y": prepare_target(batch["y"])})
 
     def loss(params, state, batch, key, hyper):
@@ -102,7 +109,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         params, state = (replaced(tree, start) for tree in model.init(jax.random.key(hyper["seed"]), spec))
         opt = optimizers.build(optimizer, steps, hyper).init(without(params, frozen(experiment.init, params, state)))
         key, batch = jax.random.key(0), example_batch(experiment, info)
-        metrics = jax.eval_shape(lambda: loss(params, state, prepared(key, batch), key, hyper)[1][1])
+        metrics = jax.eval_shape(lambda: loss(params, state, prepared(key, 0, batch), key, hyper)[1][1])
         copy = jax.tree.map(jnp.copy, params)  # no two donated arrays may be one
         return RunState(
             step=jnp.int32(0),
@@ -117,8 +124,8 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
 
     def step(run: RunState, hyper: Hyper, batch: dict) -> RunState:
         # Not the key of init: the seed with some bits flipped gives random numbers of their own to the steps.
-        key = jax.random.fold_in(jax.random.key(hyper["seed"] ^ jnp.uint32(0x9E3779B9)), run.step)
-        batch = prepared(key, batch)
+        key = jax.random.key(hyper["seed"] ^ jnp.uint32(0x9E3779B9))
+        batch, key = prepared(key, run.step, batch), jax.random.fold_in(key, run.step)
         value, grads, state, metrics = gradient(run.params, run.state, batch, key, hyper)
         names = frozen(experiment.init, run.params, run.state)
         trained = without(run.params, names)

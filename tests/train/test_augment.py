@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from purezoo.errors import UserError
-from purezoo.train.augment import Augment, augmentation, seen
+from purezoo.train.augment import Augment, augmentation, in_turn, seen
 from purezoo.train.data.info import Info
 from purezoo.train.data.masks import UNLABELLED
 from purezoo.train.pixels import turn_hue
@@ -26,7 +26,8 @@ PIXEL = np.arange(1, H * W + 1, dtype=np.uint8).reshape(H, W)  # each pixel of a
 def batch(x=None, y=None):
     x = np.broadcast_to(PIXEL[None, :, :, None], (B, H, W, 3)) if x is None else x
     y = np.arange(B, dtype=np.int32) % 3 if y is None else y
-    return {"x": jnp.asarray(x), "y": jnp.asarray(y), "weight": jnp.ones(len(x))}
+    mirrored = jnp.arange(len(x)) % 3 == 0
+    return {"x": jnp.asarray(x), "y": jnp.asarray(y), "weight": jnp.ones(len(x)), "mirrored": mirrored}
 
 
 def changed(augment, data=None, key=0, half=0, info=INFO):
@@ -73,11 +74,21 @@ def test_border_is_that_of_numpy_pad(border, mode):
         assert any(np.array_equal(image, padded[i : i + H, j : j + W]) for i in range(7) for j in range(7))
 
 
-def test_flip_mirrors_about_half_of_the_images():
+def test_flip_mirrors_the_images_whose_turn_it_is():
     x = np.asarray(changed(Augment(flip=True))["x"])[..., 0]
-    mirrored = [np.array_equal(image, PIXEL[:, ::-1]) for image in x]
-    assert all(m or np.array_equal(image, PIXEL) for m, image in zip(mirrored, x, strict=True))
-    assert B / 4 < sum(mirrored) < 3 * B / 4
+    for image, mirrored in zip(x, batch()["mirrored"], strict=True):
+        np.testing.assert_array_equal(image, PIXEL[:, ::-1] if mirrored else PIXEL)
+
+
+def test_a_random_half_is_mirrored_in_each_epoch_and_the_other_half_in_the_next():
+    rows = jnp.arange(1000)
+    first, second, third = (np.asarray(in_turn(jax.random.key(0), rows, epoch)) for epoch in range(3))
+    np.testing.assert_array_equal(second, ~first)
+    np.testing.assert_array_equal(third, first)
+    assert 450 < first.sum() < 550
+    turned = np.asarray(in_turn(jax.random.key(0), rows[::-1], jnp.int32(0)))
+    np.testing.assert_array_equal(turned, first[::-1])  # by the row, wherever it stands in a batch
+    assert (np.asarray(in_turn(jax.random.key(1), rows, jnp.int32(0))) != first).mean() > 0.4
 
 
 def test_crop_cuts_a_part_out_and_evaluation_the_centre():

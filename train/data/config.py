@@ -31,6 +31,10 @@ class Data:
     """folder with the source's files, IDX or TFDS; empty: the default of TFDS, ~/tensorflow_datasets"""
     target: str = ""
     """CSV only: the name of the column to predict; every other column is a feature"""
+    classes: tuple[str, ...] = ()
+    """only the examples of these classes, in this order; empty: all"""
+    examples: int = 0
+    """keep so many of the source's training examples, drawn by split_seed, of each class in proportion; 0: all"""
     test: float = 0.2
     """fraction of all examples held out for the test, where the source has no test split"""
     validation: float = 0.1
@@ -62,6 +66,10 @@ class Data:
             raise UserError(f"--data.test is {self.test}: it must lie between 0 and 1, both excluded.")
         if not 0 <= self.validation < 1:
             raise UserError(f"--data.validation is {self.validation}: it must be at least 0 and below 1.")
+        if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
+            raise UserError(f"--data.classes names at least 2 different classes, not {' '.join(self.classes)}.")
+        if self.examples < 0:
+            raise UserError(f"--data.examples is a number of training examples, or 0, not {self.examples}.")
         if self.split_seed < 0:
             raise UserError(f"--data.split-seed is {self.split_seed}: it must not be negative.")
         if self.source == "idx" and not self.dir:
@@ -78,6 +86,8 @@ class Data:
                 )
         if self.stream == "yes" and not self.has_pictures:
             raise UserError(f"Folders of pictures and TFDS can be streamed, and the source is '{self.source}'.")
+        if self.stream == "yes" and (self.classes or self.examples):
+            raise UserError("--data.classes and --data.examples are for data in memory, not for --data.stream yes.")
         if self.target and self.file != ".csv":
             raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
         if not (self.source in NAMED or self.file or self.has_pictures):

@@ -18,6 +18,7 @@ from .pairs import peek_pairs, read_pairs
 from .raw import Raw, check_finite
 from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
+from .subset import subset
 from .table import peek_csv, read_csv
 from .tfds import peek_tfds, read_tfds
 from .tfds_pictures import find_tfds_pictures
@@ -41,13 +42,16 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     a missing file, a bad value, targets that are not what the task needs, an empty split.
     """
     stream = _stream(data, kind)
-    if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream))):
+    part = bool(data.classes or data.examples)
+    if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
         return _load_stream(data, stream, splits)
     raw = _read(data, kind, stream)
     if data.shuffle_pixels and (raw.x.ndim != 4 or kind == "segmentation"):
         raise UserError(f"--data.shuffle-pixels is for images with one label each, and {data.source} has none.")
     classification = kind == "classification"
     y, classes = _targets(raw, kind, data.source)
+    if part:
+        raw, y, classes = subset(data, raw, y, classes)
     if splits is None:
         splits = make_splits(raw.sizes, y if classification else None, data.test, data.validation, data.split_seed)
     else:
@@ -130,6 +134,11 @@ def _load_stream(data: Data, stream: Stream, splits: Splits | None) -> Dataset:
 
 def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], int] | None:
     """The shape of one example and the number of classes or targets, without reading the examples; None if unknown."""
+    known = _peek(data, kind)
+    return (known[0], len(data.classes)) if known and data.classes else known
+
+
+def _peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     if data.source in SHAPES:
         return SHAPES[data.source]
     if data.source == "mnist":

@@ -22,20 +22,21 @@ def make_splits(sizes: dict[str, int], labels: np.ndarray | None, test: float, v
     """
     ends = np.cumsum(list(sizes.values()))
     splits = {name: np.arange(end - sizes[name], end) for name, end in zip(sizes, ends, strict=True)}
-    # Each split has its own stream of random numbers, so that the test set does not depend on the validation fraction.
+    # Each split has its own stream of random numbers (subset.py the third), so that the test set does not depend on the
+    # validation fraction.
     for stream, (name, fraction) in enumerate((("test", test), ("validation", validation))):
         if name in splits or fraction == 0:
             continue
         rows = splits["train"]
         size = math.ceil(round(fraction * len(rows), 9))  # rounded first: 0.07 * 100 is 7.000000000000001
-        held = _draw(size, None if labels is None else labels[rows], len(rows), np.random.default_rng([seed, stream]))
+        held = draw(size, None if labels is None else labels[rows], len(rows), np.random.default_rng([seed, stream]))
         splits[name], splits["train"] = rows[held], rows[~held]
     if empty := [name for name, rows in splits.items() if len(rows) == 0]:
         raise UserError(f"The {empty[0]} split is empty: {sum(sizes.values())} examples are too few for these splits.")
     return {name: splits[name].astype(np.int32) for name in NAMES if name in splits}
 
 
-def _draw(size: int, labels: np.ndarray | None, n: int, rng: np.random.Generator) -> np.ndarray:
+def draw(size: int, labels: np.ndarray | None, n: int, rng: np.random.Generator) -> np.ndarray:
     """A mask [n] with `size` rows, of each class in proportion (largest remainders), never a whole class.
 
     scikit-learn's StratifiedShuffleSplit would do; importing it costs a second in every process.

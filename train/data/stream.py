@@ -34,7 +34,7 @@ SHORT = 2000  # pictures: threads have read so few before processes have started
 SAMPLE = 2000  # training pictures that the mean and the deviation of a stream are measured on
 
 Choose = Callable[[int], tuple[np.ndarray, np.ndarray]]  # number of a batch -> rows [B], weight [B]
-Batch = dict[str, np.ndarray]  # "x" [B, H, W, C] uint8, "y" [B] int32, "weight" [B] float32
+Batch = dict[str, np.ndarray]  # "x" [B, H, W, C] uint8, "y" and "row" [B] int32, "weight" [B] float32
 
 
 class Pictures(Protocol):
@@ -115,7 +115,7 @@ class Stream:
                 return batch, failures, str(error)
         for array in batch.values():
             array[weight == 0] = array[weight.argmax()]
-        return batch | {"weight": weight}, failures, ""
+        return batch | {"row": rows.astype(np.int32), "weight": weight}, failures, ""
 
     def batches(self, choose: Choose, start: int, stop: int, skipped: set[int]) -> Iterator[Batch]:
         """Batches number start, ..., stop - 1, read ahead by Grain. Adds the rows of skipped pictures to `skipped`.
