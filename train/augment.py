@@ -116,7 +116,7 @@ def augmentation(augment: Augment, info: Info) -> tuple[Callable, Callable]:
 
 
 def in_turn(key: jax.Array, rows: jax.Array, epoch: jax.Array) -> jax.Array:
-    """Which examples are mirrored in an epoch, bool [B]: by their rows a random half, and in the next epoch the rest."""
+    """Which examples are mirrored in an epoch, bool [B]: by row a random half, and in the next epoch the rest."""
     first = jax.vmap(lambda row: jax.random.bernoulli(jax.random.fold_in(key, row)))(rows)
     return first ^ (epoch % 2 == 1)
 

@@ -76,7 +76,8 @@ class Streamed:
         self.shapes = self._shapes((1, batch), self.steps), self._shapes((eval_batch,), self.split)
 
     def _shapes(self, leading: tuple[int, ...], sharding: NamedSharding) -> Part:
-        kinds = {"x": (self.stream.shape, np.uint8), "y": ((), np.int32), "row": ((), np.int32), "weight": ((), np.float32)}
+        one, number = (self.stream.shape, np.uint8), ((), np.int32)
+        kinds = {"x": one, "y": number, "row": number, "weight": ((), np.float32)}
         return {
             name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=sharding)
             for name, (shape, dtype) in kinds.items()

@@ -43,6 +43,6 @@ def _of_classes(data: Data, raw: Raw, y: np.ndarray, classes: tuple[str, ...]) -
 
 def _rows(raw: Raw, keep: np.ndarray) -> Raw:
     """The examples where `keep` [N] is true; "train" stands first."""
-    ends = np.cumsum([0, *raw.sizes.values()])
-    counted = [int(keep[a:b].sum()) for a, b in zip(ends, ends[1:], strict=False)]
-    return raw._replace(x=raw.x[keep], sizes=dict(zip(raw.sizes, counted, strict=True)))
+    parts = np.split(keep, np.cumsum([*raw.sizes.values()])[:-1])
+    sizes = {name: int(part.sum()) for name, part in zip(raw.sizes, parts, strict=True)}
+    return raw._replace(x=raw.x[keep], sizes=sizes)
