@@ -25,5 +25,5 @@ EXPERIMENT = Experiment(
     optimizer=Optimizer(
         "muon", 0.2, args={"beta": 0.6, "adam_learning_rate": 0.01}, schedule=Schedule("linear"), weight_decay=0.05
     ),
-    train=Train(batch_size=500, epochs=8, eval_batch_size=500),
+    train=Train(batch_size=500, epochs=10, eval_every=490, eval_batch_size=500),
 )

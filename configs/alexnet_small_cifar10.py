@@ -5,7 +5,8 @@ accuracy: do not put them beside figures of the original pixels.
 
 `purezoo train alexnet_small_cifar10 --data.dir FOLDER`
 
-Not measured yet.
+Measured on the test split: accuracy 83.25 % (seed 0), 1,794,186 parameters,
+17 min in all, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import AlexNetSmall
@@ -20,6 +21,6 @@ EXPERIMENT = Experiment(
     data=Data(source="tfds:cifar10", validation=0.02),
     task=Classification(label_smoothing=0.1),
     augment=Augment(shift=2, flip=True, views="flip"),
-    optimizer=Optimizer("muon", 0.05, args={"beta": 0.6, "adam_learning_rate": 0.005}, schedule=Schedule("linear")),
-    train=Train(batch_size=250, epochs=3, eval_batch_size=500),
+    optimizer=Optimizer("muon", 0.1, args={"beta": 0.6, "adam_learning_rate": 0.005}, schedule=Schedule("linear")),
+    train=Train(batch_size=250, epochs=4, eval_batch_size=500),
 )

@@ -65,11 +65,12 @@ def zoo_folder(mnist_folder):
 
     class Pictures(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("5.1.0")
-        classes, sizes, form, shape = 1000, {"train": 6, "validation": 3, "test": 2}, "jpeg", (None, None, 3)
+        classes = [f"n{i:08}" for i in range(1000)]
+        sizes, form, shape = {"train": 6, "validation": 3, "test": 2}, "jpeg", (None, None, 3)
 
         def _info(self):
             image = tfds.features.Image(shape=self.shape, encoding_format=self.form)
-            features = {"image": image, "label": tfds.features.ClassLabel(num_classes=self.classes)}
+            features = {"image": image, "label": tfds.features.ClassLabel(names=self.classes)}
             features = tfds.features.FeaturesDict(features)
             return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=("image", "label"))
 
@@ -82,14 +83,15 @@ def zoo_folder(mnist_folder):
                 file, shape = io.BytesIO(), (32, 32, 3) if self.shape[0] else (70 + i, 90, 3)
                 Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(file, self.form)
                 file.seek(0)
-                unlabelled = self.classes == 1000 and split == "test"
-                yield i, {"image": file, "label": -1 if unlabelled else i % self.classes}
+                unlabelled = len(self.classes) == 1000 and split == "test"
+                yield i, {"image": file, "label": -1 if unlabelled else i % len(self.classes)}
 
     class Imagenet2012(Pictures):
         pass
 
     class Cifar10(Pictures):
-        classes, sizes, form, shape = 10, {"train": 100, "test": 20}, "png", (32, 32, 3)
+        classes = "airplane automobile bird cat deer dog frog horse ship truck".split()
+        sizes, form, shape = {"train": 500, "test": 20}, "png", (32, 32, 3)
 
     for builder in (Imagenet2012, Cifar10):
         builder(data_dir=mnist_folder, file_format="array_record").download_and_prepare()
@@ -106,6 +108,6 @@ def tiny():
         "resnet50_imagenet": (*stream, "--augment.crop", 32, "--model.depth", 18),
         "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
-        "alexnet_small_cifar10": ("--train.batch-size", 40),
+        "alexnet_small_cifar10": ("--train.batch-size", 40, "--data.examples", 100),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),
     }
