@@ -1,6 +1,7 @@
 """The `purezoo` command: settles how the process works before jax is imported; the rest is in train/cli.py."""
 
 import ctypes
+import logging
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,9 @@ def main() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's notes are not for those who train
+    notes = logging.getLogger(__package__)
+    notes.addHandler(logging.StreamHandler())
+    notes.propagate = False  # to handlers that libraries add, which would say it again in another form
     from .train.cli import run
 
     sys.exit(run(sys.argv[1:]))

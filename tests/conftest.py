@@ -65,12 +65,12 @@ def zoo_folder(mnist_folder):
 
     class Pictures(tfds.core.GeneratorBasedBuilder):
         VERSION = tfds.core.Version("5.1.0")
-        classes = [f"n{i:08}" for i in range(1000)]
+        classes = tuple(f"n{i:08}" for i in range(1000))
         sizes, form, shape = {"train": 6, "validation": 3, "test": 2}, "jpeg", (None, None, 3)
 
         def _info(self):
             image = tfds.features.Image(shape=self.shape, encoding_format=self.form)
-            features = {"image": image, "label": tfds.features.ClassLabel(names=self.classes)}
+            features = {"image": image, "label": tfds.features.ClassLabel(names=list(self.classes))}
             features = tfds.features.FeaturesDict(features)
             return tfds.core.DatasetInfo(builder=self, features=features, supervised_keys=("image", "label"))
 
@@ -90,7 +90,7 @@ def zoo_folder(mnist_folder):
         pass
 
     class Cifar10(Pictures):
-        classes = "airplane automobile bird cat deer dog frog horse ship truck".split()
+        classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
         sizes, form, shape = {"train": 500, "test": 20}, "png", (32, 32, 3)
 
     for builder in (Imagenet2012, Cifar10):

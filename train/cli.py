@@ -27,7 +27,7 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
   purezoo eval RUN            its metrics on a split:    purezoo eval runs/lenet_digits --split test
   purezoo predict RUN FILE    its answers for your data: purezoo predict runs/lenet_digits digit.png
   purezoo list                the networks and the configs, with their measured results
-  purezoo show CONFIG         a network layer by layer:  purezoo show lenet_mnist
+  purezoo show NAME           a network layer by layer:  purezoo show lenet_mnist
 
 `purezoo COMMAND --help` explains a command, `purezoo train CONFIG --help` every setting of a config.
 CONFIG is a name from `purezoo list`, or the path of your own Python file, which is run.
@@ -160,6 +160,8 @@ def report(folder: Path, summary: dict) -> int:
         f"{summary['examples_per_s']:,.0f} examples/s; compiling {times['compile_s']:.1f} s, "
         f"run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
     )
+    if summary.get("skipped"):
+        print(f"{summary['skipped']:,} pictures could not be read and were skipped")
     print(f"folder: {folder}")
     print(f"next: purezoo predict {folder} FILE    purezoo eval {folder}    purezoo list")
     return 0
@@ -251,7 +253,7 @@ def list_zoo(args: list[str]) -> int:
 
 @dataclass(frozen=True)
 class ShowFlags:
-    """A config's network layer by layer: output shape, parameters, multiply-adds, memory. Nothing is computed."""
+    """A network, or that of a config or run, layer by layer: output shape, parameters, multiply-adds, memory."""
 
     input: tuple[int, ...] = field(default=())
     """shape of one example, 224 224 3; empty: that of the config's data"""
@@ -260,23 +262,24 @@ class ShowFlags:
 
 
 def show(args: list[str]) -> int:
-    from . import config, data
+    from ..models.catalogue import CATALOGUE
+    from . import config
     from .show import spec_of, table
 
     name = next(iter(words(args, ShowFlags)), None)
     if name is None:
         parse(ShowFlags, args, "purezoo show", ["CONFIG"])
-        raise UserError("show what? Name a config: purezoo show lenet_mnist")
+        raise UserError("show what? Name a network, a config or a run: purezoo show lenet_mnist")
     folder = Path(name)
-    is_run = (folder / "config.json").is_file()
-    experiment, _ = config.load(folder, "--trust" in args) if is_run else config.load_config(name)
+    entry = CATALOGUE.get(name)
+    if entry is not None:
+        experiment = config.Experiment(model=entry.network)
+    elif (folder / "config.json").is_file():
+        experiment, _ = config.load(folder, "--trust" in args)
+    else:
+        experiment, _ = config.load_config(name)
     flags, experiment = parse_experiment(ShowFlags, experiment, args, name, "purezoo show")
-    known = data.peek(experiment.data, experiment.task.kind) if not flags.input else (flags.input, 0)
-    if known is None:
-        raise UserError(
-            f"the shape of {experiment.data.source} is not known without reading it: give --input, as in 28 28 1"
-        )
-    shape = flags.input or experiment.augment.shape(tuple(known[0]))
+    shape = flags.input or (entry.input if entry else example_shape(experiment))
     if min(shape) < 1:
         raise UserError(f"--input is a shape of positive numbers, not {shape}")
     network = type(experiment.model).__name__
@@ -285,6 +288,22 @@ def show(args: list[str]) -> int:
     except (TypeError, ValueError) as error:
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     return 0
+
+
+def example_shape(experiment: Any) -> tuple[int, ...]:
+    """What the network sees of an example, as far as that is known without reading the data."""
+    from .data import peek
+
+    data = experiment.data
+    try:
+        known = peek(data, experiment.task.kind)
+    except UserError:  # the pictures are not here, but their size is a setting
+        if not (data.size and data.has_pictures):
+            raise
+        known = (data.size, data.size, data.channels or 3), 0
+    if known is None:
+        raise UserError(f"the shape of {data.source} is not known without reading it: give --input, as in 28 28 1")
+    return experiment.augment.shape(tuple(known[0]))
 
 
 # Parsing

@@ -104,3 +104,17 @@ def test_a_run_can_be_shown(purezoo, digits_run):
     code, out, _ = purezoo("show", digits_run)
     assert code == 0
     assert total(out).parameters == 64 * 16 + 16 + 16 * 10 + 10
+
+
+def test_show_takes_a_networks_name_and_a_config_whose_pictures_are_not_here(purezoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    expected = {
+        "resnet50": "25,557,032",
+        "resnet50_imagenet": "25,557,032",
+        "vgg16 --input 64 64 3": "43,985,704",
+        "vit_small": "22,050,664",
+    }
+    for line, parameters in expected.items():
+        code, said, errors = purezoo("show", *line.split())
+        assert (code, errors) == (0, ""), line
+        assert parameters in said, line

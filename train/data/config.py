@@ -10,6 +10,7 @@ from ...errors import UserError, nearest
 BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes")  # scikit-learn's, part of its package
 NAMED = (*BUNDLED, "mnist", "idx")
 FILES = (".csv", ".npz")
+LARGEST = 8192  # pixels of a side that pictures are resized to
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Data:
     classes: tuple[str, ...] = ()
     """only the examples of these classes, in this order; empty: all"""
     examples: int = 0
-    """keep so many of the source's training examples, drawn by split_seed, of each class in proportion; 0: all"""
+    """keep so many examples to train on, drawn by split_seed, of each class in proportion; validation and test stay
+    as they are; 0: all"""
     test: float = 0.2
     """fraction of all examples held out for the test, where the source has no test split"""
     validation: float = 0.1
@@ -78,6 +80,13 @@ class Data:
             raise UserError(f"--data.size is a number of pixels, or 0, not {self.size}.")
         if self.workers < -1:
             raise UserError(f"--data.workers is at least -1, not {self.workers}.")
+        if self.size > LARGEST:
+            raise UserError(f"--data.size is a number of pixels up to {LARGEST}, not {self.size}.")
+        if not (self.source in NAMED or self.file or self.has_pictures):
+            raise UserError(
+                f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
+                "tfds:NAME, folder:PATH, and paths to folders of pictures and to .csv and .npz files."
+            )
         for name in ("size", "channels", "test_split"):
             if getattr(self, name) and not self.has_pictures:
                 raise UserError(
@@ -90,11 +99,6 @@ class Data:
             raise UserError("--data.classes and --data.examples are for data in memory, not for --data.stream yes.")
         if self.target and self.file != ".csv":
             raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
-        if not (self.source in NAMED or self.file or self.has_pictures):
-            raise UserError(
-                f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
-                "tfds:NAME, folder:PATH, and paths to folders of pictures and to .csv and .npz files."
-            )
 
     @property
     def file(self) -> str:

@@ -18,7 +18,7 @@ from .pairs import peek_pairs, read_pairs
 from .raw import Raw, check_finite
 from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
-from .subset import subset
+from .subset import few, of_classes
 from .table import peek_csv, read_csv
 from .tfds import peek_tfds, read_tfds
 from .tfds_pictures import find_tfds_pictures
@@ -50,12 +50,15 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         raise UserError(f"--data.shuffle-pixels is for images with one label each, and {data.source} has none.")
     classification = kind == "classification"
     y, classes = _targets(raw, kind, data.source)
-    if part:
-        raw, y, classes = subset(data, raw, y, classes)
-    if splits is None:
-        splits = make_splits(raw.sizes, y if classification else None, data.test, data.validation, data.split_seed)
-    else:
-        splits = check_splits(splits, len(y))
+    if data.classes:
+        (raw, y), classes = of_classes(data, raw, y, classes), data.classes
+    labels = y if classification else None
+    if splits is None or data.examples:
+        made = make_splits(raw.sizes, labels, data.test, data.validation, data.split_seed)
+        if data.examples:
+            stay, made = few(data, made, labels, len(y))
+            raw, y = raw._replace(x=raw.x[stay]), y[stay]
+    splits = made if splits is None else check_splits(splits, len(y))
     train = splits["train"] if data.standardize else None
     x_mean, x_std = moments(raw.x, train)
     y_mean, y_std = moments(y, train) if kind == "regression" else ((), ())

@@ -139,7 +139,7 @@ class Stream:
         try:
             for batch, failures, wrong in iterator:
                 if wrong or (failures and self.on_error == "stop"):
-                    raise UserError(wrong or f"{failures[0][1]} {MEND}")
+                    raise UserError(wrong or f"{failures[0][1].rstrip('.')}. {MEND}")
                 for row, message in failures:
                     if row not in skipped:
                         log.warning("Skipped: %s", message)
@@ -251,7 +251,7 @@ def decode(stream: Stream, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
             x[i], y[i] = stream.example(int(rows[i]))
         except Failure as failure:
             if stream.on_error == "stop":
-                raise UserError(f"{failure.message} {MEND}") from failure
+                raise UserError(f"{failure.message.rstrip('.')}. {MEND}") from failure
             good[i] = False
             log.warning("Skipped: %s", failure.message)
 
