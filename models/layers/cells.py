@@ -160,10 +160,11 @@ def minimal_gated_unit(hidden: int) -> Cell:
 
 def _weights(key, inputs: int, hidden: int, gates: int, dtype) -> dict:
     """Each gate's recurrent matrix starts orthogonal (Saxe et al. 2014, arXiv:1312.6120)."""
-    first, *others = jax.random.split(key, 1 + gates)
+    first, second = jax.random.split(key)
+    recurrent = jax.vmap(lambda k: orthogonal(k, (hidden, hidden), dtype))(jax.random.split(second, gates))
     return {
         "kernel": lecun_normal(first, (inputs, gates * hidden), dtype),
-        "recurrent_kernel": jnp.concatenate([orthogonal(k, (hidden, hidden), dtype) for k in others], 1),
+        "recurrent_kernel": jnp.concatenate(recurrent, 1),
     }
 
 
