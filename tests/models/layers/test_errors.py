@@ -106,7 +106,7 @@ WITH_INPUT = [
     (
         TCN(pixels=True).build(),
         SEQUENCES,
-        "pixel by pixel are read images [B, H, W, C], not an array of shape (2, 8, 3)",
+        "read images [B, H, W, C], not an array of shape (2, 8, 3)",
     ),
     (ViT().build(), (2, 100, 100, 3), "patches of 16 x 16 pixels"),
     (ViT(heads=5).build(), (2, 32, 32, 3), "5 heads"),

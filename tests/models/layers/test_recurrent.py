@@ -15,18 +15,15 @@ from purezoo.models.layers import (
     last_step,
     lstm,
     mean_step,
-    minimal_gated_unit,
     recurrent,
 )
 
 HIDDEN, STEPS = 24, 7  # units enough for three sequences to have their gradient by hand
 CELLS = {
-    "elman": elman(HIDDEN),
     "lstm": lstm(HIDDEN),
     "lstm with all": lstm(HIDDEN, peepholes=True, norm=True),
     "gru": gru(HIDDEN),
     "gru, reset before": gru(HIDDEN, reset="before"),
-    "minimal gated unit": minimal_gated_unit(HIDDEN),
 }
 X = jnp.asarray(np.random.default_rng(0).normal(size=(3, STEPS, 2)), jnp.float32)
 LENGTHS = jnp.array([7, 1, 4])
@@ -69,19 +66,17 @@ def assert_same(ours, others, tolerance=1e-5):
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * np.abs(b).max())
 
 
-LAYERS = {
-    (name, reverse): recurrent(cell, reverse=reverse) for name, cell in CELLS.items() for reverse in (False, True)
-}
+LAYERS = {(name, name == "lstm"): recurrent(cell, reverse=name == "lstm") for name, cell in CELLS.items()}
 
 
 @cache
-def plain(name, reverse=False):
+def plain(name, reverse):
     """By JAX's own differentiation."""
     layer = LAYERS[name, reverse]
     return compiled(layer, train=False)(parameters(layer), {}, Padded(X, LENGTHS), COTANGENT)
 
 
-@pytest.mark.parametrize(("name", "reverse"), [*((name, False) for name in CELLS), ("lstm", True)])
+@pytest.mark.parametrize(("name", "reverse"), LAYERS)
 def test_the_gradient_by_hand_is_that_of_jax(name, reverse):
     layer = LAYERS[name, reverse]
     run, params = compiled(layer), parameters(layer)
@@ -96,22 +91,20 @@ def test_chunks_change_neither_outputs_nor_gradients(name, reverse):
     assert_same(run(params, {}, Padded(X, LENGTHS), COTANGENT), plain(name, reverse))
 
 
-@pytest.mark.parametrize("train", [False, True])
-def test_chunks_bound_the_memory_of_backpropagation(train):
+def test_chunks_bound_the_memory_of_backpropagation():
     def memory(chunk):
         layer = recurrent(lstm(16), chunk=chunk)
         x = jax.ShapeDtypeStruct((2, 2000, 1), jnp.float32)
         params, _ = jax.eval_shape(layer.init, jax.random.key(0), x)
-        gradient = jax.grad(lambda params, x: layer.apply(params, {}, x, train=train)[0][:, -1].sum())
+        gradient = jax.grad(lambda params, x: layer.apply(params, {}, x, train=True)[0][:, -1].sum())
         return jax.jit(gradient).lower(params, x).compile().memory_analysis().temp_size_in_bytes
 
     assert memory(50) < memory(0) / 5
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_padding_changes_no_output_and_no_gradient(name):
+def test_padding_changes_no_output_and_no_gradient():
     """Four steps alone, and the same four steps before padding of any kind, in both directions."""
-    layer, n = bidirectional(CELLS[name]), 4
+    layer, n = bidirectional(CELLS["lstm"]), 4
     run, params = compiled(layer), parameters(layer)
     cotangent = jnp.concatenate([COTANGENT, COTANGENT[::-1]], -1)
     alone = run(params, {}, X[:, :n], cotangent[:, :n])
@@ -123,9 +116,8 @@ def test_padding_changes_no_output_and_no_gradient(name):
         np.testing.assert_array_equal(x_gradient[:, n:], 0)
 
 
-@pytest.mark.parametrize("name", ["lstm"])
-def test_a_state_is_carried_over_windows_and_single_steps(name):
-    whole, layer = recurrent(CELLS[name]), recurrent(CELLS[name], carry=True)
+def test_a_state_is_carried_over_windows_and_single_steps():
+    whole, layer = recurrent(CELLS["lstm"]), recurrent(CELLS["lstm"], carry=True)
     params, zeros = parameters(layer), start(layer)
     apply = jax.jit(layer.apply)
     expected, _ = jax.jit(whole.apply)(params, {}, X)
