@@ -230,7 +230,8 @@ def _rnn(network: RNN | RNNLanguageModel) -> Names:
     if network.cell not in ("elman", "elman_relu", "lstm", "gru"):
         raise ValueError(f"PyTorch has no '{network.cell}' cell: elman, elman_relu, lstm and gru are in both")
     both, gru = getattr(network, "bidirectional", False), network.cell == "gru"
-    found, added = leaves([("head", "head", BIASED)]), {}
+    found = leaves([("head", "head", BIASED)])
+    added: dict[str, str] = {}  # of LSTM and Elman cells, whose two biases are one
     if isinstance(network, RNNLanguageModel):
         found |= leaves([("embedding", "embedding", {"embedding": "weight"})])
     for n in range(network.depth):

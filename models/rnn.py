@@ -138,8 +138,11 @@ def stack(network: RNN | RNNLanguageModel, both: bool = False) -> list[Model]:
         raise ValueError(f"a recurrent network has at least 1 layer, not {network.depth}")
     lstms = network.cell.startswith("lstm")
     cell = CELLS[network.cell](network.hidden, **({"forget_bias": network.forget_bias} if lstms else {}))
-    options = {"dropout": network.dropout if network.variational else 0.0, "chunk": network.chunk}
-    layer = bidirectional(cell, **options) if both else recurrent(cell, carry=network.carry, **options)
+    rate = network.dropout if network.variational else 0.0
+    if both:
+        layer = bidirectional(cell, dropout=rate, chunk=network.chunk)
+    else:
+        layer = recurrent(cell, carry=network.carry, dropout=rate, chunk=network.chunk)
     drop = on_values(dropout(network.dropout, shared=(1,) if network.variational else ()))
     layers = [drop] if network.variational else []
     for n in range(1, network.depth + 1):

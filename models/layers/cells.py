@@ -70,17 +70,17 @@ def lstm(hidden: int, *, forget_bias: float = 1.0, peepholes: bool = False, norm
     let the gates see the memory: i + p_i * c, f + p_f * c, o + p_o * c' (Gers et al. 2002,
     jmlr.org/papers/v3/gers02a.html); params: peepholes [3, H], 0 at first. With `norm`, LN(W x) + LN(U h) + b takes
     the place of the sum, and tanh(LN(c')) that of tanh(c') (Ba et al. 2016, arXiv:1607.06450, eq. 20 to 22); params:
-    input_norm, whose bias is b, recurrent_norm, cell_norm.
+    input_scale, input_bias, which is b, recurrent_scale, cell_scale, cell_bias.
     """
-    normalize, scale_alone = layer_norm(), layer_norm(bias=False)
+    normalize = layer_norm().apply
 
     def init(key, inputs, dtype):
         params = _weights(key, inputs, hidden, 4, dtype)
         bias = jnp.zeros(4 * hidden, dtype).at[hidden : 2 * hidden].set(forget_bias)
         if norm:
-            ones = jnp.ones(4 * hidden, dtype)
-            params |= {"input_norm": {"scale": ones, "bias": bias}, "recurrent_norm": {"scale": ones}}
-            params["cell_norm"] = {"scale": jnp.ones(hidden, dtype), "bias": jnp.zeros(hidden, dtype)}
+            params |= {"input_scale": jnp.ones(4 * hidden, dtype), "input_bias": bias}
+            params |= {"recurrent_scale": jnp.ones(4 * hidden, dtype)}
+            params |= {"cell_scale": jnp.ones(hidden, dtype), "cell_bias": jnp.zeros(hidden, dtype)}
         else:
             params["bias"] = bias
         return params | ({"peepholes": jnp.zeros((3, hidden), dtype)} if peepholes else {})
@@ -88,15 +88,16 @@ def lstm(hidden: int, *, forget_bias: float = 1.0, peepholes: bool = False, norm
     def update(params, state, wx, uh):
         c = state["c"]
         if norm:
-            wx = normalize.apply(params["input_norm"], {}, wx)[0]
-            uh = scale_alone.apply(params["recurrent_norm"], {}, uh)[0]
+            wx, _ = normalize({"scale": params["input_scale"], "bias": params["input_bias"]}, {}, wx)
+            uh, _ = normalize({"scale": params["recurrent_scale"]}, {}, uh)
         i, f, g, o = jnp.split(wx + uh, 4, -1)
         if peepholes:
             i, f = i + params["peepholes"][0] * c, f + params["peepholes"][1] * c
         c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
         if peepholes:
             o = o + params["peepholes"][2] * c
-        h = sigmoid(o) * jnp.tanh(normalize.apply(params["cell_norm"], {}, c)[0] if norm else c)
+        seen = normalize({"scale": params["cell_scale"], "bias": params["cell_bias"]}, {}, c)[0] if norm else c
+        h = sigmoid(o) * jnp.tanh(seen)
         return {"h": h, "c": c}, h
 
     return Cell(init, _zeros(hidden, "h", "c"), update)
@@ -120,7 +121,7 @@ def gru(hidden: int, *, reset: Literal["before", "after"] = "after") -> Cell:
         params, bias = _weights(key, inputs, hidden, 3, dtype), jnp.zeros(3 * hidden, dtype)
         if reset == "before":
             return _candidate_apart(params) | {"bias": bias}
-        return params | {"bias": bias, "recurrent_bias": bias}
+        return params | {"bias": bias, "recurrent_bias": jnp.zeros(3 * hidden, dtype)}
 
     def before(params, state, wx, uh):
         h, (wr, wz, wn), (ur, uz) = state["h"], jnp.split(wx, 3, -1), jnp.split(uh, 2, -1)

@@ -93,7 +93,11 @@ def mean_step(x: Steps) -> Array:
 
 def read_out(kind: str, *, bidirectional: bool = False) -> Callable:
     """last: `last_step`, mean: `mean_step`, every: all steps, without the lengths. Raises ValueError for another."""
-    kinds = {"last": partial(last_step, bidirectional=bidirectional), "mean": mean_step, "every": values}
+    kinds: dict[str, Callable] = {
+        "last": partial(last_step, bidirectional=bidirectional),
+        "mean": mean_step,
+        "every": values,
+    }
     if kind not in kinds:
         raise ValueError(f"the read-out is {', '.join(kinds)}, not '{kind}'")
     return kinds[kind]

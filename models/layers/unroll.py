@@ -47,13 +47,13 @@ def unroll(
 def _scan(cell: Cell, reverse: bool, rest, kernel, keep, state, wx, real):
     def body(state, step):
         wx, real = step
-        return _step(cell, rest, state, wx, _kept(state["h"], keep) @ kernel, real)
+        return _step(cell, real, rest, state, wx, _kept(state["h"], keep) @ kernel)
 
     state, y = lax.scan(body, state, (wx, real), reverse=reverse)
     return y, state
 
 
-def _step(cell: Cell, rest, state, wx, uh, real):
+def _step(cell: Cell, real, rest, state, wx, uh):
     after, y = cell.update(rest, state, wx, uh)
     if real is None:
         return after, y
@@ -82,7 +82,7 @@ def _scan_forward(cell: Cell, reverse: bool, rest, kernel, keep, state, wx, real
     def body(state, step):
         wx, real = step
         uh = _kept(state["h"], keep) @ kernel
-        after, y = _step(cell, rest, state, wx, uh, real)
+        after, y = _step(cell, real, rest, state, wx, uh)
         return after, (y, state, uh)
 
     last, (y, states, uh) = lax.scan(body, state, (wx, real), reverse=reverse)
@@ -96,10 +96,11 @@ def _scan_backward(cell: Cell, reverse: bool, saved, gradients):
     def body(sums, step):
         dstate, drest = sums
         state, wx, uh, real, dy = step
-        _, pull = jax.vjp(lambda *inputs: _step(cell, *inputs, real), rest, state, wx, uh)
+        _, pull = jax.vjp(partial(_step, cell, real), rest, state, wx, uh)
         more, dstate, dwx, duh = pull((dstate, dy))
         dstate = dstate | {"h": dstate["h"] + _kept(duh @ kernel.T, keep)}
-        return (dstate, jax.tree.map(jnp.add, drest, more)), (dwx, None if duh is dwx else duh)  # where they are added
+        # A cell that adds the two products has one array for both gradients, and it is kept once.
+        return (dstate, jax.tree.map(jnp.add, drest, more)), (dwx, None if duh is dwx else duh)
 
     sums = (dstate, jax.tree.map(jnp.zeros_like, rest))
     (dstate, drest), (dwx, duh) = lax.scan(body, sums, (states, wx, uh, real, dy), reverse=not reverse)

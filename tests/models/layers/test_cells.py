@@ -15,9 +15,9 @@ def s(x):
     return 1 / (1 + np.exp(-x))
 
 
-def layer_norm(x, p):
+def layer_norm(x, scale, bias=0):
     deviation = np.sqrt(((x - x.mean(-1, keepdims=True)) ** 2).mean(-1, keepdims=True) + 1e-5)
-    return (x - x.mean(-1, keepdims=True)) / deviation * p["scale"] + p.get("bias", 0)
+    return (x - x.mean(-1, keepdims=True)) / deviation * scale + bias
 
 
 def lstm_with_peepholes(p, x, h, c):
@@ -34,10 +34,11 @@ def lstm_with_peepholes(p, x, h, c):
 
 def lstm_with_layer_norm(p, x, h, c):
     """Ba et al. 2016, equations 20 to 22."""
-    gates = layer_norm(h @ p["recurrent_kernel"], p["recurrent_norm"]) + layer_norm(x @ p["kernel"], p["input_norm"])
-    i, f, g, o = np.split(gates, 4, 1)
+    wx = layer_norm(x @ p["kernel"], p["input_scale"], p["input_bias"])
+    uh = layer_norm(h @ p["recurrent_kernel"], p["recurrent_scale"])
+    i, f, g, o = np.split(wx + uh, 4, 1)
     c = s(f) * c + s(i) * np.tanh(g)
-    return s(o) * np.tanh(layer_norm(c, p["cell_norm"])), c
+    return s(o) * np.tanh(layer_norm(c, p["cell_scale"], p["cell_bias"])), c
 
 
 def gru_resetting_before(p, x, h, _):
@@ -161,7 +162,7 @@ def test_the_forget_gate_starts_open():
     x = jax.ShapeDtypeStruct((1, 1, INPUTS), jnp.float32)
     plain, _ = recurrent(lstm(2, forget_bias=3.0)).init(jax.random.key(0), x)
     norm, _ = recurrent(lstm(2, forget_bias=3.0, norm=True)).init(jax.random.key(0), x)
-    for bias in (plain["bias"], norm["input_norm"]["bias"]):
+    for bias in (plain["bias"], norm["input_bias"]):
         np.testing.assert_array_equal(bias, [0, 0, 3, 3, 0, 0, 0, 0])
 
 
