@@ -9,12 +9,16 @@ from .linear_regression import LinearRegression
 from .logistic_regression import LogisticRegression
 from .mlp import MLP
 from .resnet import ResNet
+from .rnn import RNN, RNNLanguageModel
+from .tcn import TCN
 from .unet import UNet
 from .vgg import VGG
 from .vit import ViT
 
 __all__ = [
     "MLP",
+    "RNN",
+    "TCN",
     "VGG",
     "Airbench",
     "AlexNet",
@@ -25,6 +29,7 @@ __all__ = [
     "LinearRegression",
     "LogisticRegression",
     "Model",
+    "RNNLanguageModel",
     "ResNet",
     "UNet",
     "ViT",

@@ -13,6 +13,8 @@ from .linear_regression import LinearRegression
 from .logistic_regression import LogisticRegression
 from .mlp import MLP
 from .resnet import ResNet
+from .rnn import RNN, RNNLanguageModel
+from .tcn import TCN
 from .unet import UNet
 from .vgg import VGG
 from .vit import ViT
@@ -25,6 +27,7 @@ class Entry(NamedTuple):
     input: tuple[int, ...]  # shape of one example
     output: tuple[int, ...]
     parameters: int
+    tokens: int = 0  # how many different ones, where an example is made of tokens
 
 
 CATALOGUE: dict[str, Entry] = {
@@ -49,4 +52,11 @@ CATALOGUE: dict[str, Entry] = {
     "vit_small": Entry(ViT(), (224, 224, 3), (1000,), 22_050_664),
     "vit_base": Entry(ViT(width=768, heads=12), (224, 224, 3), (1000,), 86_567_656),
     "unet": Entry(UNet(), (512, 512, 1), (512, 512, 2), 31_036_546),
+    "elman": Entry(RNN(cell="elman"), (28, 28), (10,), 21_386),
+    "lstm": Entry(RNN(), (28, 28), (10,), 81_674),
+    "lstm_norm": Entry(RNN(cell="lstm_norm"), (28, 28), (10,), 82_954),
+    "gru": Entry(RNN(cell="gru"), (28, 28), (10,), 61_962),
+    "bidirectional_lstm": Entry(RNN(bidirectional=True, depth=2, dropout=0.2), (28, 28), (10,), 557_578),
+    "tcn": Entry(TCN(), (28, 28), (10,), 72_310),
+    "char_lstm": Entry(RNNLanguageModel(), (128,), (128, 256), 1_476_864, tokens=256),
 }

@@ -15,6 +15,7 @@ import numpy as np
 from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
 from .convnext import ConvNeXt
 from .resnet import STAGES, ResNet
+from .rnn import RNN, RNNLanguageModel
 from .vgg import CONVOLUTIONS, VGG
 from .vit import ViT
 
@@ -30,6 +31,9 @@ class Names(NamedTuple):
 
     leaves: dict[str, str]  # our dotted name -> PyTorch's
     flattened: Mapping[str, str] = MappingProxyType({})  # a dense kernel that reads a flattened map -> the map's kernel
+    added: Mapping[str, str] = MappingProxyType(
+        {}
+    )  # a leaf that is a sum of two tensors -> PyTorch's name of the second
 
 
 def names(network: Any) -> dict[str, str]:
@@ -46,7 +50,8 @@ def from_pytorch(
     """`tensors` as {"params", "state"} of NumPy arrays, in the structure, shapes and dtypes of `like`.
 
     Convolutions turn from [O, I, H, W] to [H, W, I, O], dense layers from [O, I] to [I, O], and the first dense layer
-    after a flattened map from the order C, H, W to H, W, C. `except_for` holds our names or their first parts ("head",
+    after a flattened map from the order C, H, W to H, W, C. PyTorch's two biases of a recurrent layer, which are added
+    wherever they are used, become one. `except_for` holds our names or their first parts ("head",
     "stage4.block1"): those leaves stay what they are in `like`, and `tensors` may have others. Raises ValueError with
     the difference where names, shapes or dtypes do not fit.
     """
@@ -57,12 +62,16 @@ def from_pytorch(
         raise ValueError(f"the map of {kind} lacks {_few(sorted(set(needed) - set(map_.leaves)))}")
     kept = {name for name in needed if any(f"{name}.".startswith(f"{prefix}.") for prefix in except_for)}
     taken = {name: map_.leaves[name] for name in needed if name not in kept}
-    _compare(kind, tensors, {theirs: (name, needed[name]) for name, theirs in taken.items()}, map_.leaves.values())
+    read = [*taken.items(), *((name, map_.added[name]) for name in taken if name in map_.added)]
+    known = {*map_.leaves.values(), *map_.added.values()}
+    _compare(kind, tensors, {theirs: (name, needed[name]) for name, theirs in read}, known)
 
     def ours(name, leaf):
         if name in kept:
             return leaf
         tensor = np.asarray(tensors[taken[name]])
+        if name in map_.added:
+            tensor = tensor + np.asarray(tensors[map_.added[name]])
         if name in map_.flattened:
             tensor = tensor.reshape(len(tensor), needed[map_.flattened[name]].shape[-1], -1)  # [O, C, H W]
         if _is_kernel(name):
@@ -216,6 +225,24 @@ def _vit_of_timm(network: ViT) -> Names:
     return Names(leaves(layers) | tokens)
 
 
+def _rnn(network: RNN | RNNLanguageModel) -> Names:
+    """rnn (nn.RNN, nn.LSTM or nn.GRU with batch_first), head (nn.Linear) and, of a language model, embedding."""
+    if network.cell not in ("elman", "elman_relu", "lstm", "gru"):
+        raise ValueError(f"PyTorch has no '{network.cell}' cell: elman, elman_relu, lstm and gru are in both")
+    both, gru = getattr(network, "bidirectional", False), network.cell == "gru"
+    found = leaves([("head", "head", BIASED)])
+    added: dict[str, str] = {}  # of LSTM and Elman cells, whose two biases are one
+    if isinstance(network, RNNLanguageModel):
+        found |= leaves([("embedding", "embedding", {"embedding": "weight"})])
+    for n in range(network.depth):
+        for ours, end in ((".forward", ""), (".backward", "_reverse")) if both else (("", ""),):
+            layer, place = f"layer{n + 1}{ours}", f"l{n}{end}"
+            found |= {f"{layer}.kernel": f"rnn.weight_ih_{place}", f"{layer}.bias": f"rnn.bias_ih_{place}"}
+            found[f"{layer}.recurrent_kernel"] = f"rnn.weight_hh_{place}"
+            (found if gru else added)[f"{layer}.recurrent_bias" if gru else f"{layer}.bias"] = f"rnn.bias_hh_{place}"
+    return Names(found, added=added)
+
+
 MAPS: dict[type, Callable[[Any], Names]] = {
     AlexNet: _alexnet,
     AlexNetOneTower: _alexnet_one_tower,
@@ -224,6 +251,8 @@ MAPS: dict[type, Callable[[Any], Names]] = {
     ResNet: _resnet,
     ConvNeXt: _convnext,
     ViT: _vit,
+    RNN: _rnn,
+    RNNLanguageModel: _rnn,
 }
 
 

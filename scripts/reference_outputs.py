@@ -176,6 +176,41 @@ def airbench_block(channels: int, width: int) -> nn.Module:
     )  # fmt: skip
 
 
+class CausalConv(nn.Conv1d):
+    """With a normalised weight, and padding before the first step alone."""
+
+    def __init__(self, channels: int, width: int, kernel: int, dilation: int):
+        super().__init__(channels, width, kernel, dilation=dilation)
+        self.scale, self.before = nn.Parameter(torch.ones(width)), (kernel - 1) * dilation
+
+    def forward(self, x):
+        weight = torch._weight_norm(self.weight, self.scale[:, None, None], 0)
+        return F.conv1d(F.pad(x, (self.before, 0)), weight, self.bias, dilation=self.dilation)
+
+
+class Residual(nn.Module):
+    def __init__(self, body: nn.Module, shortcut: nn.Module | None):
+        super().__init__()
+        self.body, self.shortcut = body, shortcut
+
+    def forward(self, x):
+        return self.body(x) + (self.shortcut(x) if self.shortcut else x)
+
+
+def temporal_block(channels: int, width: int, dilation: int) -> nn.Module:
+    body = network(
+        conv1=CausalConv(channels, width, 3, dilation), relu1=nn.ReLU(),
+        conv2=CausalConv(width, width, 3, dilation), relu2=nn.ReLU(),
+    )  # fmt: skip
+    shortcut = nn.Conv1d(channels, width, 1) if channels != width else None
+    return network(residual1=Residual(body, shortcut), relu=nn.ReLU())
+
+
+class LastStep(nn.Module):
+    def forward(self, x):
+        return x[..., -1]
+
+
 class Times(nn.Module):
     def __init__(self, factor: float):
         super().__init__()
@@ -220,6 +255,12 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
             pool=nn.AdaptiveMaxPool2d(1), flatten=Flatten(),
             dense1=nn.Linear(8, 3, bias=False), scale=Times(1 / 9),
         ), (6, 1, 10, 10), 3,
+    ),
+    "tcn": (
+        network(
+            block1=temporal_block(2, 4, 1), block2=temporal_block(4, 4, 2),
+            last=LastStep(), head=nn.Linear(4, 3),
+        ), (6, 2, 12), 3,
     ),
     "unet": (network(**unet_level(2, 4, depth=2), logits=nn.Conv2d(4, 3, 1)), (4, 2, 8, 12), 3),
 }  # fmt: skip

@@ -6,10 +6,12 @@ import jax.numpy as jnp
 from ..core import Model, need_key
 
 
-def dropout(rate: float) -> Model:
+def dropout(rate: float, *, shared: tuple[int, ...] = ()) -> Model:
     """In training, zeroes each value with probability `rate` and divides the rest by 1 - rate; else the identity.
 
-    [...] -> [...]. Raises ValueError for a rate outside [0, 1), and in training when no key is given.
+    [...] -> [...]. Values along the axes in `shared` are zeroed together: (1,) for whole channels of a sequence
+    [B, T, C] (Tompson et al. 2015, arXiv:1411.4280). Raises ValueError for a rate outside [0, 1), and in training when
+    no key is given.
     """
     if not 0 <= rate < 1:
         raise ValueError(f"a dropout rate lies in [0, 1), not {rate}")
@@ -20,7 +22,8 @@ def dropout(rate: float) -> Model:
     def apply(params, state, x, *, key=None, train=False):
         if not train or rate == 0:
             return x, {}
-        keep = jax.random.bernoulli(need_key(key, "dropout"), 1 - rate, x.shape)
+        shape = [1 if axis in shared else n for axis, n in enumerate(x.shape)]
+        keep = jax.random.bernoulli(need_key(key, "dropout"), 1 - rate, shape)
         return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype), {}
 
     return Model(init, apply)

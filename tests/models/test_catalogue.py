@@ -37,8 +37,11 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 @cache
 def case(name):
     """The model, a batch, its parameters and its state."""
-    model, shape = NETWORKS[name].network.build(), (BATCH, *NETWORKS[name].input)
-    x = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+    model, shape, random = NETWORKS[name].network.build(), (BATCH, *NETWORKS[name].input), np.random.default_rng(0)
+    if tokens := NETWORKS[name].tokens:
+        x = jnp.asarray(random.integers(tokens, size=shape))
+    else:
+        x = jnp.asarray(random.normal(size=shape), jnp.float32)
     return model, x, *initialisation(name)(jax.random.key(0), x)
 
 
@@ -117,7 +120,6 @@ def test_a_second_call_compiles_nothing(name):
 def test_bfloat16_in_bfloat16_out(name):
     """Mixed precision as the training step casts it: input and parameters, not the state."""
     model, x, params, state = case(name)
-    half = partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, jnp.bfloat16))
     for train in (False, True):
         apply = partial(model.apply, key=jax.random.key(0), train=train)
         y, after = jax.eval_shape(apply, half(params), state, half(x))
@@ -139,7 +141,7 @@ def test_evaluation_leaves_the_state_and_needs_no_other_example(name):
     _, x, params, state = case(name)
     y, after = evaluation(name)(params, state, x)
     jax.tree.map(np.testing.assert_array_equal, after, state)
-    others = x.at[1:].multiply(3.0)
+    others = x.at[1:].multiply(3)
     np.testing.assert_allclose(evaluation(name)(params, state, others)[0][0], y[0], rtol=1e-6, atol=1e-6)
 
 
@@ -189,7 +191,6 @@ def test_shapes_of_large_networks(name):
     params, state = jax.eval_shape(model.init, jax.random.key(0), x)
     assert count(params) == parameters
     apply = partial(model.apply, key=jax.random.key(0), train=True)
-    half = partial(jax.tree.map, lambda a: jax.ShapeDtypeStruct(a.shape, jnp.bfloat16))
     y, after = jax.eval_shape(apply, half(params), state, half(x))
     assert (y.shape, y.dtype) == ((2, *output), jnp.bfloat16)
     assert shapes(after) == shapes(state)
@@ -206,6 +207,15 @@ def test_every_network_is_exported_and_in_the_catalogue():
     assert {type(entry.network) for entry in NETWORKS.values()} == found
     assert {thing.__name__ for thing in found} <= set(models.__all__)
     assert all(hasattr(models, name) for name in models.__all__)
+
+
+def half(tree):
+    """Floating-point numbers as bfloat16."""
+
+    def of(a):
+        return jax.ShapeDtypeStruct(a.shape, jnp.bfloat16 if jnp.issubdtype(a.dtype, jnp.floating) else a.dtype)
+
+    return jax.tree.map(of, tree)
 
 
 def shapes(tree):

@@ -29,3 +29,9 @@ def test_it_follows_the_key_and_keeps_the_dtype():
     assert one.dtype == jnp.bfloat16
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_values_along_a_shared_axis_are_zeroed_together():
+    y, _ = dropout(0.5, shared=(1,)).apply({}, {}, jnp.ones((4, 5, 6)), key=KEY, train=True)
+    np.testing.assert_array_equal(y, jnp.broadcast_to(y[:, :1], y.shape))
+    assert 0 < (y[:, 0] != 0).mean() < 1

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from purezoo.models import MLP, ConvNeXt, LeNet, ViT, chain
+from purezoo.models import MLP, RNN, TCN, ConvNeXt, LeNet, ViT, chain
 from purezoo.models.layers import (
     activation,
     avg_pool,
@@ -15,10 +15,15 @@ from purezoo.models.layers import (
     conv_transpose,
     dense,
     dropout,
+    elman,
+    embedding,
     group_norm,
+    gru,
+    lstm,
     max_pool,
     patch_embedding,
     position_embedding,
+    recurrent,
     self_attention,
     stochastic_depth,
 )
@@ -39,6 +44,18 @@ AT_ONCE = [
     (lambda: self_attention(2, dropout=1.0), "[0, 1), not 1.0"),
     (lambda: patch_embedding(0, 2), "at least 1 feature, not 0"),
     (lambda: patch_embedding(4, 0), "0 is no size"),
+    (lambda: lstm(0), "at least 1 unit, not 0"),
+    (lambda: elman(4, "gelu"), "is tanh or relu, not 'gelu'"),
+    (lambda: gru(4, reset="never"), "before or after the product, not 'never'"),
+    (lambda: recurrent(lstm(4), dropout=1.0), "[0, 1), not 1.0"),
+    (lambda: recurrent(lstm(4), chunk=-1), "a chunk is a number of steps, or 0 for one chunk, not -1"),
+    (lambda: recurrent(lstm(4), carry=True, reverse=True), "no state can be carried in reverse"),
+    (lambda: embedding(0, 4), "a vocabulary and features of at least 1, not 0 and 4"),
+    (lambda: RNN(cell="gnu").build(), "a cell is elman, elman_relu, lstm, lstm_peepholes, lstm_norm, gru"),
+    (lambda: RNN(depth=0).build(), "at least 1 layer, not 0"),
+    (lambda: RNN(read="first").build(), "the read-out is last, mean, every, not 'first'"),
+    (lambda: RNN(bidirectional=True, carry=True).build(), "no state can be carried in both directions"),
+    (lambda: TCN(blocks=0).build(), "at least 1 block, not 0"),
     (lambda: activation("rellu"), "no activation 'rellu': choose relu, leaky_relu"),
     (lambda: activation("rellu"), "(relu?)"),
     (lambda: MLP(activation="swish").build(), "no activation 'swish'"),
@@ -82,6 +99,15 @@ WITH_INPUT = [
     (self_attention(2), IMAGES, "takes [B, T, D]"),
     (patch_embedding(4, 2), IMAGES, "patches of 2 x 2 pixels take images [B, H, W, C] they divide, not (2, 8, 7, 3)"),
     (patch_embedding(4, 2), SEQUENCES, "take images [B, H, W, C]"),
+    (recurrent(lstm(4)), IMAGES, "takes [B, T, D] with at least one step, not (2, 8, 7, 3)"),
+    (recurrent(lstm(4)), (2, 0, 3), "takes [B, T, D] with at least one step, not (2, 0, 3)"),
+    (recurrent(gru(4, reset="before"), dropout=0.5), SEQUENCES, "whose recurrent product is U h"),
+    (RNN().build(), (2,), "a sequence is [B, T, ...], not an array of shape (2,)"),
+    (
+        TCN(pixels=True).build(),
+        SEQUENCES,
+        "read images [B, H, W, C], not an array of shape (2, 8, 3)",
+    ),
     (ViT().build(), (2, 100, 100, 3), "patches of 16 x 16 pixels"),
     (ViT(heads=5).build(), (2, 32, 32, 3), "5 heads"),
     (ConvNeXt().build(), (2, 16, 16, 3), "does not fit an axis of 1"),
@@ -99,6 +125,13 @@ def test_refused_at_once(make, message):
 def test_refused_with_the_input(layer, shape, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         jax.eval_shape(chain(layer).init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+def test_a_carried_state_of_another_batch_is_refused():
+    layer = recurrent(lstm(4), carry=True)
+    params, state = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((2, 5, 4)))
+    with pytest.raises(ValueError, match="the carried state is of 2 sequences, the batch has 3"):
+        jax.eval_shape(layer.apply, params, state, jnp.ones((3, 5, 4)))
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3)])

@@ -1,0 +1,172 @@
+"""Cells against their equations in NumPy, and against Flax Linen's with lengths."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purezoo.models.layers import Padded, elman, gru, lstm, minimal_gated_unit, recurrent
+
+BATCH, STEPS, INPUTS, HIDDEN = 3, 5, 2, 4
+
+
+def s(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def layer_norm(x, scale, bias=0):
+    deviation = np.sqrt(((x - x.mean(-1, keepdims=True)) ** 2).mean(-1, keepdims=True) + 1e-5)
+    return (x - x.mean(-1, keepdims=True)) / deviation * scale + bias
+
+
+def lstm_with_peepholes(p, x, h, c):
+    W, U, b = p["kernel"], p["recurrent_kernel"], p["bias"]
+    Wi, Wf, Wg, Wo = np.split(W, 4, 1)
+    Ui, Uf, Ug, Uo = np.split(U, 4, 1)
+    bi, bf, bg, bo = np.split(b, 4)
+    pi, pf, po = p["peepholes"]
+    i, f, g = s(x @ Wi + h @ Ui + pi * c + bi), s(x @ Wf + h @ Uf + pf * c + bf), np.tanh(x @ Wg + h @ Ug + bg)
+    c = f * c + i * g
+    o = s(x @ Wo + h @ Uo + po * c + bo)
+    return o * np.tanh(c), c
+
+
+def lstm_with_layer_norm(p, x, h, c):
+    """Ba et al. 2016, equations 20 to 22."""
+    wx = layer_norm(x @ p["kernel"], p["input_scale"], p["input_bias"])
+    uh = layer_norm(h @ p["recurrent_kernel"], p["recurrent_scale"])
+    i, f, g, o = np.split(wx + uh, 4, 1)
+    c = s(f) * c + s(i) * np.tanh(g)
+    return s(o) * np.tanh(layer_norm(c, p["cell_scale"], p["cell_bias"])), c
+
+
+def gru_resetting_before(p, x, h, _):
+    """Cho et al. 2014, equations 5 to 8."""
+    (Wr, Wz, Wn), (Ur, Uz), (br, bz, bn) = (
+        np.split(p["kernel"], 3, 1), np.split(p["recurrent_kernel"], 2, 1), np.split(p["bias"], 3)
+    )  # fmt: skip
+    r, z = s(x @ Wr + h @ Ur + br), s(x @ Wz + h @ Uz + bz)
+    n = np.tanh(x @ Wn + (r * h) @ p["candidate_kernel"] + bn)
+    return z * h + (1 - z) * n, _
+
+
+def gru_resetting_after(p, x, h, _):
+    (Wr, Wz, Wn), (Ur, Uz, Un) = np.split(p["kernel"], 3, 1), np.split(p["recurrent_kernel"], 3, 1)
+    (br, bz, bn), (dr, dz, dn) = np.split(p["bias"], 3), np.split(p["recurrent_bias"], 3)
+    r, z = s(x @ Wr + br + h @ Ur + dr), s(x @ Wz + bz + h @ Uz + dz)
+    n = np.tanh(x @ Wn + bn + r * (h @ Un + dn))
+    return z * h + (1 - z) * n, _
+
+
+def minimal_gate(p, x, h, _):
+    """Zhou et al. 2016, table 1."""
+    (Wf, Wn), (bf, bn) = np.split(p["kernel"], 2, 1), np.split(p["bias"], 2)
+    f = s(x @ Wf + h @ p["recurrent_kernel"] + bf)
+    n = np.tanh(x @ Wn + (f * h) @ p["candidate_kernel"] + bn)
+    return (1 - f) * h + f * n, _
+
+
+EQUATIONS = {
+    "lstm with peepholes": (lstm(HIDDEN, peepholes=True), lstm_with_peepholes),
+    "lstm with layer norm": (lstm(HIDDEN, norm=True), lstm_with_layer_norm),
+    "gru, reset before": (gru(HIDDEN, reset="before"), gru_resetting_before),
+    "gru, reset after": (gru(HIDDEN), gru_resetting_after),
+    "minimal gated unit": (minimal_gated_unit(HIDDEN), minimal_gate),
+}
+
+
+@pytest.mark.parametrize("name", EQUATIONS)
+def test_a_cell_computes_its_equations(name):
+    cell, equations = EQUATIONS[name]
+    random = np.random.default_rng(0)
+    params = jax.eval_shape(lambda key: cell.init(key, INPUTS, jnp.float32), jax.random.key(0))
+    params = jax.tree.map(lambda p: random.normal(size=p.shape), params)
+    state, h, c = cell.start(BATCH, jnp.float32), np.zeros((BATCH, HIDDEN)), np.zeros((BATCH, HIDDEN))
+    step, single = jax.jit(cell.step), jax.tree.map(jnp.float32, params)
+    for _ in range(STEPS):
+        x = random.normal(size=(BATCH, INPUTS))
+        h, c = equations(params, x, h, c)
+        state, output = step(single, state, jnp.float32(x))
+        np.testing.assert_allclose(output, h, rtol=1e-5, atol=1e-5)
+        np.testing.assert_array_equal(output, state["h"])
+
+
+def joined(flax, *names):
+    return jnp.concatenate([flax[name]["kernel"] for name in names], 1)
+
+
+def biases(flax, *names):
+    return jnp.concatenate([flax[name]["bias"] for name in names])
+
+
+def from_elman(flax):
+    return {"kernel": flax["i"]["kernel"], "recurrent_kernel": flax["h"]["kernel"], "bias": flax["i"]["bias"]}
+
+
+def from_lstm(flax):
+    recurrent = ("hi", "hf", "hg", "ho")
+    return {
+        "kernel": joined(flax, "ii", "if", "ig", "io"),
+        "recurrent_kernel": joined(flax, *recurrent),
+        "bias": biases(flax, *recurrent),
+    }
+
+
+def from_gru(flax):
+    return {
+        "kernel": joined(flax, "ir", "iz", "in"),
+        "recurrent_kernel": joined(flax, "hr", "hz", "hn"),
+        "bias": biases(flax, "ir", "iz", "in"),
+        "recurrent_bias": jnp.concatenate([jnp.zeros(2 * HIDDEN), flax["hn"]["bias"]]),
+    }
+
+
+FLAX = {
+    "elman": (elman(HIDDEN), nn.SimpleCell(HIDDEN), from_elman),
+    "lstm": (lstm(HIDDEN), nn.OptimizedLSTMCell(HIDDEN), from_lstm),
+    "gru": (gru(HIDDEN), nn.GRUCell(HIDDEN), from_gru),
+}
+
+
+@pytest.mark.parametrize("name", FLAX)
+def test_a_cell_equals_flax(name):
+    """Outputs of sequences of different lengths, and the gradients of Flax's parameters through both."""
+    cell, flax_cell, ours_from = FLAX[name]
+    random = np.random.default_rng(0)
+    x, cotangent = (
+        jnp.float32(random.normal(size=(BATCH, STEPS, width))) for width in (INPUTS, HIDDEN)
+    )  # fmt: skip
+    lengths = jnp.array([3, 5, 1])
+    real = (jnp.arange(STEPS) < lengths[:, None])[..., None]
+    flax = nn.RNN(flax_cell)
+    layer, params = recurrent(cell), jax.eval_shape(flax.init, jax.random.key(0), x)["params"]["cell"]
+    params = jax.tree.map(lambda p: jnp.float32(random.normal(size=p.shape)), params)
+
+    def theirs(params, x):
+        return flax.apply({"params": {"cell": params}}, x, seq_lengths=lengths) * real
+
+    def ours(params, x):
+        return layer.apply(ours_from(params), {}, Padded(x, lengths), train=True)[0].x
+
+    @jax.jit
+    def run(params, x):
+        both = [jax.vjp(function, params, x) for function in (ours, theirs)]
+        return [(y, pull(cotangent)) for y, pull in both]
+
+    for a, b in zip(*map(jax.tree.leaves, run(params, x)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
+
+
+def test_the_forget_gate_starts_open():
+    x = jax.ShapeDtypeStruct((1, 1, INPUTS), jnp.float32)
+    plain, _ = recurrent(lstm(2, forget_bias=3.0)).init(jax.random.key(0), x)
+    norm, _ = recurrent(lstm(2, forget_bias=3.0, norm=True)).init(jax.random.key(0), x)
+    for bias in (plain["bias"], norm["input_bias"]):
+        np.testing.assert_array_equal(bias, [0, 0, 3, 3, 0, 0, 0, 0])
+
+
+def test_recurrent_kernels_start_orthogonal_in_each_gate():
+    params, _ = recurrent(gru(3)).init(jax.random.key(0), jnp.ones((1, 1, INPUTS)))
+    for gate in np.split(params["recurrent_kernel"], 3, 1):
+        np.testing.assert_allclose(gate @ gate.T, np.eye(3), atol=1e-5)
