@@ -91,7 +91,7 @@ def zoo_folder(mnist_folder):
 
     class Cifar10(Pictures):
         classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-        sizes, form, shape = {"train": 500, "test": 20}, "png", (32, 32, 3)
+        sizes, form, shape = {"train": 520, "test": 20}, "png", (32, 32, 3)
 
     for builder in (Imagenet2012, Cifar10):
         builder(data_dir=mnist_folder, file_format="array_record").download_and_prepare()
