@@ -31,8 +31,25 @@ from .layers import (
 CellName = Literal["elman", "elman_relu", "lstm", "lstm_peepholes", "lstm_norm", "gru", "gru_before", "mgu"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """What the recurrent layers of every network here can be told."""
+
+    dropout: float = 0.0
+    """probability of zeroing what a layer passes on, in training (Zaremba et al. 2014, arXiv:1409.2329)"""
+    variational: bool = False
+    """drop the same units at all steps, also of the input and of h (Gal and Ghahramani 2016, arXiv:1512.05287)"""
+    forget_bias: float = 1.0
+    """of an LSTM at the start: a larger one remembers longer"""
+    carry: bool = False
+    """begin each batch with the state that the last one ended with: windows of longer sequences,
+    a stream, or generation"""
+    chunk: int = 0
+    """above 0, backpropagation keeps the state at every so many steps and computes the others again: less memory"""
+
+
 @dataclass(frozen=True)
-class RNN:
+class RNN(Layers):
     """sequences [B, T, ...] -> outputs [B, outputs], or [B, T, outputs] of every step: logits, or numbers to predict.
 
     Layers of a recurrent cell one after another, a read-out, and a dense head. Sequences of different lengths come as
@@ -55,16 +72,6 @@ class RNN:
     """what the head sees: the last step (of the backward direction the first), the mean, or every step by itself"""
     pixels: bool = False
     """read images [B, H, W, C] pixel by pixel, in H W steps"""
-    dropout: float = 0.0
-    """probability of zeroing what a layer passes on, in training (Zaremba et al. 2014, arXiv:1409.2329)"""
-    variational: bool = False
-    """drop the same units at all steps, also of the input and of h (Gal and Ghahramani 2016, arXiv:1512.05287)"""
-    forget_bias: float = 1.0
-    """of an LSTM at the start: a larger one remembers longer"""
-    carry: bool = False
-    """begin each batch with the state that the last one ended with: windows of longer sequences, or a stream"""
-    chunk: int = 0
-    """above 0, backpropagation keeps the state at every so many steps and computes the others again: less memory"""
 
     def build(self) -> Model:
         if self.carry and self.bidirectional:
@@ -78,7 +85,7 @@ class RNN:
 
 
 @dataclass(frozen=True)
-class RNNLanguageModel:
+class RNNLanguageModel(Layers):
     """tokens [B, T] -> logits [B, T, vocabulary] of the token that follows each.
 
     Mikolov et al. 2010, doi:10.21437/Interspeech.2010-343; Graves 2013, arXiv:1308.0850.
@@ -98,16 +105,6 @@ class RNNLanguageModel:
     """units of a layer"""
     depth: int = 1
     """recurrent layers"""
-    dropout: float = 0.0
-    """probability of zeroing what a layer passes on, in training (Zaremba et al. 2014, arXiv:1409.2329)"""
-    variational: bool = False
-    """drop the same units at all steps, also of the input and of h (Gal and Ghahramani 2016, arXiv:1512.05287)"""
-    forget_bias: float = 1.0
-    """of an LSTM at the start: a larger one remembers longer"""
-    carry: bool = False
-    """begin each batch with the state that the last one ended with: windows of longer texts, or generation"""
-    chunk: int = 0
-    """above 0, backpropagation keeps the state at every so many steps and computes the others again: less memory"""
 
     def build(self) -> Model:
         return chain(

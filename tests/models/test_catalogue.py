@@ -186,7 +186,7 @@ def test_initialisation_depends_on_the_key_alone(name):
 @pytest.mark.parametrize("name", sorted(LARGE))
 def test_shapes_of_large_networks(name):
     """Exact parameters, output and dtypes, without computing anything."""
-    network, shape, output, parameters = CATALOGUE[name]
+    network, shape, output, parameters, _ = CATALOGUE[name]
     model, x = network.build(), jax.ShapeDtypeStruct((2, *shape), jnp.float32)
     params, state = jax.eval_shape(model.init, jax.random.key(0), x)
     assert count(params) == parameters
