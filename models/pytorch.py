@@ -31,9 +31,8 @@ class Names(NamedTuple):
 
     leaves: dict[str, str]  # our dotted name -> PyTorch's
     flattened: Mapping[str, str] = MappingProxyType({})  # a dense kernel that reads a flattened map -> the map's kernel
-    added: Mapping[str, str] = MappingProxyType(
-        {}
-    )  # a leaf that is a sum of two tensors -> PyTorch's name of the second
+    # a leaf that is a sum of two tensors -> PyTorch's name of the second
+    added: Mapping[str, str] = MappingProxyType({})
 
 
 def names(network: Any) -> dict[str, str]:
