@@ -4,18 +4,17 @@ x is the input of a step, h its output, which comes back at the next step; s is 
 element by element. `recurrent` takes a cell through time.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.nn import initializers, relu, sigmoid
+from jax.nn import relu, sigmoid
 
 from .dense import lecun_normal
 from .norm import layer_norm
-
-orthogonal = initializers.orthogonal()
 
 
 class Cell(NamedTuple):
@@ -162,11 +161,31 @@ def minimal_gated_unit(hidden: int) -> Cell:
 def _weights(key, inputs: int, hidden: int, gates: int, dtype) -> dict:
     """Each gate's recurrent matrix starts orthogonal (Saxe et al. 2014, arXiv:1312.6120)."""
     first, second = jax.random.split(key)
-    recurrent = jax.vmap(lambda k: orthogonal(k, (hidden, hidden), dtype))(jax.random.split(second, gates))
+    recurrent = jax.vmap(lambda k: orthogonal(k, hidden).astype(dtype))(jax.random.split(second, gates))
     return {
         "kernel": lecun_normal(first, (inputs, gates * hidden), dtype),
         "recurrent_kernel": jnp.concatenate(recurrent, 1),
     }
+
+
+def orthogonal(key, size: int) -> Array:
+    """A random orthogonal matrix [size, size], float32, every rotation and reflection as likely as any other.
+
+    Gram-Schmidt, each row made orthogonal twice (Giraud et al. 2005, doi:10.1007/s00211-005-0615-4), of normal numbers.
+    JAX's own initialiser calls LAPACK's QR, which in jaxlib 0.10 waits on CPU for threads of the pool that it runs in:
+    two at once, as two layers have, can hang for ever on two cores.
+    """
+
+    dot = functools.partial(jnp.dot, precision="highest")
+
+    def step(i, q):
+        row = q[i]
+        rows_before = jnp.where(jnp.arange(size)[:, None] < i, q, 0)
+        for _ in range(2):
+            row -= dot(dot(rows_before, row), rows_before)
+        return q.at[i].set(row / jnp.linalg.norm(row))
+
+    return jax.lax.fori_loop(0, size, step, jax.random.normal(key, (size, size)))
 
 
 def _candidate_apart(params: dict) -> dict:
