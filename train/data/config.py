@@ -11,6 +11,7 @@ BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes"
 NAMED = (*BUNDLED, "mnist", "idx")
 FILES = (".csv", ".npz")
 LARGEST = 8192  # pixels of a side that pictures are resized to
+MOST_WORKERS = 1024  # processes that decode pictures
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ class Data:
             raise UserError("The source 'idx' needs --data.dir, the folder of the IDX files.")
         if self.size < 0:
             raise UserError(f"--data.size is a number of pixels, or 0, not {self.size}.")
-        if self.workers < -1:
-            raise UserError(f"--data.workers is at least -1, not {self.workers}.")
+        if not -1 <= self.workers <= MOST_WORKERS:
+            raise UserError(f"--data.workers is a number of processes up to {MOST_WORKERS}, or -1, not {self.workers}.")
         if self.size > LARGEST:
             raise UserError(f"--data.size is a number of pixels up to {LARGEST}, not {self.size}.")
         if not (self.source in NAMED or self.file or self.has_pictures):

@@ -239,7 +239,8 @@ def test_settings_that_do_not_fit(folder):
         ({"source": "digits", "stream": "yes"}, "can be streamed"),
         ({"source": "digits", "test_split": "validation"}, "--data.test-split is for"),
         ({"source": str(folder), "size": -1}, "--data.size is a number"),
-        ({"source": str(folder), "workers": -2}, "--data.workers is at least"),
+        ({"source": str(folder), "workers": -2}, "--data.workers is a number of processes up to 1024, or -1, not -2"),
+        ({"source": str(folder), "workers": 2000}, "--data.workers is a number of processes up to 1024"),
     ):
         with pytest.raises(UserError, match=message):
             Data(**options)
