@@ -2,7 +2,8 @@
 
 `purezoo train lstm_mnist --data.dir FOLDER --train.seeds 5`
 
-Not measured yet.
+Measured on the test split: accuracy 99.09 ± 0.05 % (5 seeds), 81,674 parameters,
+15 min in all one after another, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import RNN
