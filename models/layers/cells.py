@@ -169,23 +169,21 @@ def _weights(key, inputs: int, hidden: int, gates: int, dtype) -> dict:
 
 
 def orthogonal(key, size: int) -> Array:
-    """A random orthogonal matrix [size, size], float32, every rotation and reflection as likely as any other.
+    """A random orthogonal matrix [size, size], every rotation and reflection as likely as any other.
 
     Gram-Schmidt, each row made orthogonal twice (Giraud et al. 2005, doi:10.1007/s00211-005-0615-4), of normal numbers.
     JAX's own initialiser calls LAPACK's QR, which in jaxlib 0.10 waits on CPU for threads of the pool that it runs in:
     two at once, as two layers have, can hang for ever on two cores.
     """
+    normal, dot = jax.random.normal(key, (size, size)), functools.partial(jnp.dot, precision="highest")
 
-    dot = functools.partial(jnp.dot, precision="highest")
-
-    def step(i, q):
-        row = q[i]
-        rows_before = jnp.where(jnp.arange(size)[:, None] < i, q, 0)
+    def step(i, rows):  # those from i on are still zero
+        row = normal[i]
         for _ in range(2):
-            row -= dot(dot(rows_before, row), rows_before)
-        return q.at[i].set(row / jnp.linalg.norm(row))
+            row -= dot(dot(rows, row), rows)
+        return rows.at[i].set(row / jnp.linalg.norm(row))
 
-    return jax.lax.fori_loop(0, size, step, jax.random.normal(key, (size, size)))
+    return jax.lax.fori_loop(0, size, step, jnp.zeros_like(normal))
 
 
 def _candidate_apart(params: dict) -> dict:

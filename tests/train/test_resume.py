@@ -202,6 +202,8 @@ def test_two_processes_cannot_train_in_one_folder(purezoo, tmp_path):
         code, _, errors = purezoo("train", "--resume", folder, *QUICK)
         assert (code, errors.count("\n")) == (2, 1)
         assert "another process trains in" in errors
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=120) == 143, "a signal from outside, wherever the run is"
     finally:
         process.kill()
         process.wait()
