@@ -17,7 +17,7 @@ from .init import factors, frozen, without
 from .loop import steps_per_epoch
 from .optimizers import optimizer_factory
 from .show import multiply_adds
-from .steps import Functions, RunState, example_batch
+from .steps import Functions, RunState, example_batch, input_spec
 
 TOGETHER_MULTIPLY_ADDS = 20e6  # on a CPU, a step with more keeps the cores busy by itself
 
@@ -58,21 +58,22 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     model, network = experiment.model.build(), type(experiment.model).__name__
     experiment.augment.check(info)
     shape = experiment.augment.shape(info.shape)
-    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *shape), jnp.float32)
+    spec = input_spec(info, experiment.train.batch_size, shape)
     try:
         params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
         out = output_spec(model, params, state, spec)
     except (TypeError, ValueError) as error:
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     wanted = experiment.task.outputs(info)
-    pixels = shape[:-1] if info.kind == "segmentation" else ()
-    if out.shape[1:-1] != pixels:
-        what = f"each of {' x '.join(map(str, pixels))} pixels" if pixels else "each example"
-        raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and one is needed for {what}")
-    if out.shape != (experiment.train.batch_size, *pixels, wanted):
-        names = {field.name for field in dataclasses.fields(experiment.model)} & {"classes", "outputs"}
+    places = {"segmentation": shape[:-1], "language": shape}.get(info.kind, ())
+    if out.shape[1:-1] != places:
+        each = f"each of {' x '.join(map(str, places))} {'tokens' if info.tokens else 'pixels'}"
+        each = each if places else "each example"
+        raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and one is needed for {each}")
+    if out.shape != (experiment.train.batch_size, *places, wanted):
+        names = {field.name for field in dataclasses.fields(experiment.model)} & {"classes", "outputs", "vocabulary"}
         mend = "".join(f": set --model.{name} {wanted}" for name in names)
-        what = "targets" if info.kind == "regression" else "classes"
+        what = {"regression": "targets", "language": f"different {info.tokens}"}.get(info.kind, "classes")
         raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and the data have {wanted} {what}{mend}")
     try:
         return jax.eval_shape(compiled.init, hyper)
@@ -92,8 +93,7 @@ def in_one_program(experiment: Experiment, dataset: Dataset) -> bool:
     if jax.default_backend() != "cpu":
         return True
     model = experiment.model.build()
-    shape = experiment.augment.shape(dataset.info.shape)
-    spec = jax.ShapeDtypeStruct((experiment.train.batch_size, *shape), jnp.float32)
+    spec = input_spec(dataset.info, experiment.train.batch_size, experiment.augment.shape(dataset.info.shape))
     params, _ = jax.eval_shape(model.init, jax.random.key(0), spec)
     convolutional = any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
     return not convolutional and multiply_adds(model, spec) < TOGETHER_MULTIPLY_ADDS

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from .data import Dataset
+from .data.examples import Examples, number_of, take
 from .data.order import masked_batches
 from .steps import Functions
 from .tasks import Task
@@ -66,23 +67,23 @@ def batches(dataset: Dataset, rows: np.ndarray, batch: int) -> Generator[dict, N
         yield from dataset.stream.once(rows, batch, dataset.skipped)
         return
     for padded, weight in masked_batches(rows, batch):
-        yield {"x": dataset.x[padded], "y": dataset.y[padded], "weight": weight}
+        yield {"x": take(dataset.x, padded), "y": take(dataset.y, padded), "weight": weight}
 
 
 def examples(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x [N, ...] and y [N, ...] of rows; of a stream the first FEW of them that can be read."""
     if dataset.stream is None:
-        return dataset.x[rows], dataset.y[rows]
+        return take(dataset.x, rows), take(dataset.y, rows)
     with contextlib.closing(batches(dataset, rows[:FEW], 50)) as found:
         parts = [(one["x"][one["weight"] > 0], one["y"][one["weight"] > 0]) for one in found]
     return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 
 
-def predict_rows(functions: Functions, weights: dict, x: np.ndarray, batch: int) -> np.ndarray:
+def predict_rows(functions: Functions, weights: dict, x: Examples, batch: int) -> np.ndarray:
     """The network's outputs for raw inputs x [N, ...]: [N, ...] float32, computed in batches of one size."""
     predict = jax.jit(functions.predict)
     parts = [
-        np.asarray(predict(weights, x[rows]))[: int(weight.sum())]
-        for rows, weight in masked_batches(np.arange(len(x)), min(batch, len(x)))
+        np.asarray(predict(weights, take(x, rows)))[: int(weight.sum())]
+        for rows, weight in masked_batches(np.arange(number_of(x)), min(batch, number_of(x)))
     ]
     return np.concatenate(parts)

@@ -15,6 +15,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .data import Dataset
+from .data.examples import take
 from .data.order import Order, masked_batches
 
 AHEAD = 2  # batches of a stream that wait on the devices
@@ -50,7 +51,8 @@ class Resident:
         rows, *weight = part if isinstance(part, tuple) else (part,)
         if self.mesh.size > 1:
             rows = jax.lax.with_sharding_constraint(rows, NamedSharding(self.mesh, PartitionSpec("data")))
-        return {"row": rows, "x": data[0][rows], "y": data[1][rows]} | ({"weight": weight[0]} if weight else {})
+        batch = {"row": rows, "x": take(data[0], rows), "y": take(data[1], rows)}
+        return batch | ({"weight": weight[0]} if weight else {})
 
     @contextlib.contextmanager
     def training(self, seeds: list[int], start: int, stop: int) -> Iterator[Steps]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..models.core import as_model
+from ..models.layers.sequences import Padded, zero_padding
 from . import optimizers
 from .augment import augmentation, in_turn, seen
 from .config import Experiment
@@ -60,7 +61,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     change, mix = augmentation(experiment.augment, info)
     per_epoch = max(1, info.counts.get("train", 0) // train.batch_size)
     shape = experiment.augment.shape(info.shape)
-    spec = jax.ShapeDtypeStruct((train.batch_size // train.accumulate, *shape), jnp.float32)
+    spec = input_spec(info, train.batch_size // train.accumulate, shape)
 
     def apply(params, state, x, *, key=None, train=False):
         if half_precision:
@@ -71,7 +72,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
 
     def prepared(key, step, batch):
         """The batch of a step as the network is trained on it. `key` is that of all steps."""
-        n = batch["x"].shape[0]
+        n = len(batch["y"])
         batch = {"weight": jnp.ones(n), "row": jnp.arange(n)} | batch
         if experiment.augment.flip:
             half = in_turn(jax.random.fold_in(key, MIRRORING), batch["row"], step // per_epoch)
@@ -174,6 +175,10 @@ def preparation(info: Info) -> tuple[Callable, Callable]:
     x_mean, x_std = jnp.asarray(info.x_mean, jnp.float32), jnp.asarray(info.x_std, jnp.float32)
 
     def inputs(x):
+        if info.tokens:
+            return x
+        if isinstance(x, Padded):
+            return zero_padding(x._replace(x=inputs(x.x)))
         x = (x.astype(jnp.float32) - x_mean) / x_std
         if info.pixel_order is None:
             return x
@@ -191,9 +196,21 @@ def preparation(info: Info) -> tuple[Callable, Callable]:
 def example_batch(experiment: Experiment, info: Info) -> dict:
     """A batch of zeros as the data give it, to learn shapes from."""
     n = experiment.train.batch_size
-    labels = {"classification": jnp.zeros(n, jnp.int32), "segmentation": jnp.zeros((n, *info.shape[:2]), jnp.uint8)}
-    y = labels.get(info.kind, jnp.zeros((n, len(info.targets))))
-    return {"x": jnp.zeros((n, *info.shape)), "y": y, "weight": jnp.ones(n)}
+    targets = {
+        "classification": jnp.zeros(n, jnp.int32),
+        "segmentation": jnp.zeros((n, *info.shape[:2]), jnp.uint8),
+        "language": jnp.zeros((n, *info.shape), jnp.int32),
+    }
+    y = targets.get(info.kind, jnp.zeros((n, len(info.targets))))
+    x = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), input_spec(info, n))
+    return {"x": x, "y": y, "weight": jnp.ones(n)}
+
+
+def input_spec(info: Info, n: int, shape: tuple[int, ...] = ()) -> Any:
+    """Shape and dtype of what a network is given of n examples; `shape` of each where it is not the data's own."""
+    x: Any = jax.ShapeDtypeStruct((n, *(shape or info.shape)), jnp.int32 if info.tokens else jnp.float32)
+    lengths: Any = jax.ShapeDtypeStruct((n,), jnp.int32)
+    return Padded(x, lengths) if info.ragged else x
 
 
 def _half(leaf):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ...errors import UserError
 
-Kind = Literal["classification", "regression", "segmentation"]
+Kind = Literal["classification", "regression", "segmentation", "language"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Info:
 
     source: str
     kind: Kind
-    shape: tuple[int, ...]  # of one example: [D], or [H, W, C]
+    shape: tuple[int, ...]  # of one example: [D], [H, W, C], of sequences [T, D], of text [T]
     classes: tuple[str, ...]  # names in the order of the class indices; () for regression
     features: tuple[str, ...]  # names of the columns; () for images
     targets: tuple[str, ...]  # names of the target columns; () where there are classes
@@ -32,6 +32,8 @@ class Info:
     counts: dict[str, int]  # examples in each split
     x_covariance: tuple[float, ...] = ()  # of the colours of RGB training images, 3 x 3 row by row; else ()
     pixel_order: int | None = None  # the seed of the order that the pixels of all images were brought into; None: none
+    ragged: bool = False  # examples are sequences of different lengths, of which the longest has T steps
+    tokens: Literal["", "characters", "bytes"] = ""  # what a text is made of; the classes are the different ones
     size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are
 
     def to_json(self) -> dict[str, Any]:
