@@ -53,7 +53,7 @@ def add(run: Path) -> None:
     if name is None:
         raise UserError(f"{run} is no run of a config as it stands now")
     seeds = f" --train.seeds {experiment.train.seeds}" if experiment.train.seeds > 1 else ""
-    folder = " --data.dir FOLDER" if experiment.data.dir else ""
+    folder = " --data.dir FOLDER" if experiment.data.dir else " --data.source FILE" if experiment.data.file else ""
     record = {
         "command": f"purezoo train {name}{folder}{seeds}",
         "config": config.to_json(to_compare(experiment)),
@@ -116,9 +116,10 @@ def current(name: str) -> config.Experiment:
 
 def to_compare(experiment: config.Experiment) -> config.Experiment:
     """The experiment without what may differ from machine to machine, and from one seed to several."""
+    data = experiment.data
     return dataclasses.replace(
         experiment,
-        data=dataclasses.replace(experiment.data, dir=""),
+        data=dataclasses.replace(data, dir="", source=f"FILE{data.file}" if data.file else data.source),
         train=dataclasses.replace(experiment.train, seeds=1, together="auto"),
     )
 

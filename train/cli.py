@@ -1,4 +1,4 @@
-"""The command line: `purezoo train | eval | predict | list | show`. The fields of an experiment are its flags."""
+"""The command line: `purezoo train | eval | predict | generate | list | show`. The fields of an experiment are its flags."""
 
 import dataclasses
 import datetime
@@ -26,6 +26,7 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
   purezoo train --resume RUN  go on with a stopped run
   purezoo eval RUN            its metrics on a split:    purezoo eval runs/lenet_digits --split test
   purezoo predict RUN FILE    its answers for your data: purezoo predict runs/lenet_digits digit.png
+  purezoo generate RUN        what follows a text:       purezoo generate runs/lstm_text --prompt "ROMEO:"
   purezoo list                the networks and the configs, with their measured results
   purezoo show NAME           a network layer by layer:  purezoo show lenet_mnist
 
@@ -68,7 +69,7 @@ def run(args: Sequence[str]) -> int:
 def command(args: list[str]) -> int:
     """Dispatches to a command."""
     commands: dict[str, Callable[[list[str]], int]] = {
-        "train": train, "eval": evaluate, "predict": predict, "list": list_zoo, "show": show,
+        "train": train, "eval": evaluate, "predict": predict, "generate": generate, "list": list_zoo, "show": show,
     }  # fmt: skip
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -160,7 +161,8 @@ def report(folder: Path, summary: dict) -> int:
     if summary.get("skipped"):
         print(f"{summary['skipped']:,} pictures could not be read and were skipped")
     print(f"folder: {folder}")
-    print(f"next: purezoo predict {folder} FILE    purezoo eval {folder}    purezoo list")
+    use = "generate {0}" if any(name.startswith("bits_per") for name in tested) else "predict {0} FILE"
+    print(f"next: purezoo {use.format(folder)}    purezoo eval {folder}    purezoo list")
     return 0
 
 
@@ -233,6 +235,42 @@ def predict(args: list[str]) -> int:
 
 
 @dataclass(frozen=True)
+class GenerateFlags:
+    """Text from a finished run that learned a language: the prompt, and what the network makes of it, as it comes."""
+
+    prompt: str = "\n"
+    """the text to go on with"""
+    length: int = 500
+    """characters (or bytes) to add"""
+    temperature: float = 0.8
+    """below 1 likely characters become likelier; 0: always the likeliest"""
+    top_k: int = 0
+    """draw from so many likeliest ones; 0: from all"""
+    top_p: float = 1.0
+    """draw from the fewest likeliest ones that have this probability in all"""
+    seed: int = 0
+    """of the draws: the same seed writes the same text"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def generate(args: list[str]) -> int:
+    from .generate import Sampling
+    from .generate import generate as generated
+
+    found, flags = words_and_flags(GenerateFlags, args, "purezoo generate", ["RUN"])
+    if len(found) != 1:
+        raise UserError("generate with which run? purezoo generate RUN, with the folder of a finished run")
+    if flags.length < 1 or flags.seed < 0:
+        raise UserError("--length is at least 1 and --seed at least 0")
+    sampling = Sampling(flags.temperature, flags.top_k, flags.top_p)
+    for piece in generated(Path(found[0]), flags.prompt, flags.length, sampling, flags.seed, flags.trust):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+@dataclass(frozen=True)
 class ListFlags:
     """The networks of the zoo, and the configs with their measured results."""
 
@@ -279,9 +317,16 @@ def show(args: list[str]) -> int:
     shape = flags.input or (entry.input if entry else example_shape(experiment))
     if min(shape) < 1:
         raise UserError(f"--input is a shape of positive numbers, not {shape}")
-    network = type(experiment.model).__name__
+    network, tokens = (
+        type(experiment.model).__name__,
+        bool(entry and entry.tokens) or experiment.task.kind == "language",
+    )
     try:
-        print(table(experiment.model.build(), spec_of(shape), f"{network} of {name}: {settings(experiment.model)}"))
+        print(
+            table(
+                experiment.model.build(), spec_of(shape, tokens), f"{network} of {name}: {settings(experiment.model)}"
+            )
+        )
     except (TypeError, ValueError) as error:
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     return 0

@@ -12,7 +12,7 @@ def words(args: Sequence[str], flags: type) -> list[str]:
 
     What follows such a flag, which only a config explains, may be its values.
     """
-    takes_value = {f"--{f.name.replace('_', '-')}": f.type in (str, int) or typing.get_origin(f.type) is Literal
+    takes_value = {f"--{f.name.replace('_', '-')}": f.type in (str, int, float) or typing.get_origin(f.type) is Literal
                    for f in dataclasses.fields(flags) if f.default_factory is dataclasses.MISSING}  # fmt: skip
     found, rest = [], iter(args)
     for arg in rest:

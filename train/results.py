@@ -5,7 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-HEADLINES = {"accuracy": ("accuracy", 100, "%"), "mean_iou": ("mean IoU", 100, "%"), "r2": ("R^2", 1, "")}
+HEADLINES = {  # metric -> (label, factor, unit, the direction in which it gets worse)
+    "bits_per_character": ("bits per character", 1, "", math.ceil),
+    "bits_per_byte": ("bits per byte", 1, "", math.ceil),
+    "accuracy": ("accuracy", 100, "%", math.floor),
+    "mean_iou": ("mean IoU", 100, "%", math.floor),
+    "r2": ("R^2", 1, "", math.floor),
+}
 
 
 def measured(path: Path) -> dict[str, Any] | None:
@@ -14,16 +20,16 @@ def measured(path: Path) -> dict[str, Any] | None:
 
 
 def result_text(record: dict[str, Any] | None) -> str:
-    """accuracy 98.94 ± 0.31 % (5 seeds). The mean is rounded down."""
+    """accuracy 98.94 ± 0.31 % (5 seeds). The mean is rounded to the worse side."""
     if record is None:
         return "not measured"
     summary = record["summary"]
     tested, spread = summary["metrics"]["test"], summary.get("std", {}).get("test", {})
     name = next(metric for metric in HEADLINES if metric in tested)
-    label, scale, unit = HEADLINES[name]
+    label, scale, unit, worse = HEADLINES[name]
     digits = 2 if scale == 100 else 4
-    down = math.floor(tested[name] * scale * 10**digits) / 10**digits
-    value = f"{label} {down:.{digits}f}"
+    rounded = worse(tested[name] * scale * 10**digits) / 10**digits
+    value = f"{label} {rounded:.{digits}f}"
     value += f" ± {spread[name] * scale:.{digits}f}" if spread else ""
     seeds = f"{len(summary['seeds'])} seeds" if spread else f"seed {summary['seed']}"
     return f"{value} {unit}".rstrip() + f" ({seeds})"

@@ -142,6 +142,6 @@ def _programs(params) -> Iterator[Any]:
                 yield item
 
 
-def spec_of(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+def spec_of(shape: tuple[int, ...], tokens: bool = False) -> jax.ShapeDtypeStruct:
     """A batch of examples of that shape: two, since batch normalisation needs more than one."""
-    return jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    return jax.ShapeDtypeStruct((2, *shape), jnp.int32 if tokens else jnp.float32)

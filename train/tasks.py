@@ -18,6 +18,7 @@ from ..errors import UserError
 from .data import Info
 from .data.info import Kind
 from .data.masks import UNLABELLED
+from .data.text import NOTHING
 
 Loss = Callable[..., tuple[jax.Array, tuple[dict, dict]]]
 Sums = Mapping[str, tuple[np.ndarray, np.ndarray]]
@@ -194,3 +195,39 @@ class Segmentation:
         iou = {name: float(both[name][0] / union[name]) for name in both if union[name] > 0}
         seen = {name: value for name, value in iou.items() if both[name][1][0] > 0}
         return found | {"mean_iou": float(np.mean(list(iou.values()) or [0.0]))} | seen
+
+
+@dataclass(frozen=True)
+class Language:
+    """Predict the next token: softmax cross-entropy of logits [B, T, V] and the tokens that follow, [B, T].
+
+    bits_per_character (or bits_per_byte) is the loss in bits, perplexity its exponential: as many tokens, all as
+    likely, would be as hard to guess.
+    """
+
+    kind: ClassVar[Kind] = "language"
+    headline: ClassVar[str] = "accuracy"
+    higher_is_better: ClassVar[frozenset[str]] = frozenset({"accuracy"})
+
+    def outputs(self, info: Info) -> int:
+        return len(info.classes)
+
+    def loss(self, info: Info) -> Loss:
+        def loss(apply, params, state, batch, *, key=None, train=False):
+            logits, state = apply(params, state, batch["x"], key=key, train=train)  # [B, T, V]
+            logits, target = logits.astype(jnp.float32), batch["y"].astype(jnp.int32)  # [B, T]
+            counts = (target != NOTHING) & (batch["weight"] > 0)[:, None]
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(counts, target, 0))
+            n = counts.sum()
+            total = jnp.where(counts, losses, 0).sum(1).sum()  # a long sum loses digits, two do not
+            hits = (counts & (logits.argmax(-1) == target)).sum()
+            bits = f"bits_per_{info.tokens.removesuffix('s')}"
+            metrics = {"loss": (total, n), bits: (total / jnp.log(2.0), n), "accuracy": (hits, n)}
+            return total / jnp.maximum(n, 1), (state, metrics)
+
+        return loss
+
+    def summarize(self, sums: Sums) -> dict[str, float]:
+        means = {name: float(total / max(n, 1)) for name, (total, n) in sums.items()}
+        with np.errstate(over="ignore"):
+            return means | {"perplexity": float(np.exp(means["loss"]))}

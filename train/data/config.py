@@ -9,7 +9,8 @@ from ...errors import UserError, nearest
 
 BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes")  # scikit-learn's, part of its package
 NAMED = (*BUNDLED, "mnist", "idx")
-FILES = (".csv", ".npz")
+FILES = (".csv", ".npz", ".txt")
+TEXT = "text:"  # before the path of a file that is read as a text, whatever its suffix
 LARGEST = 8192  # pixels of a side that pictures are resized to
 MOST_WORKERS = 1024  # processes that decode pictures
 
@@ -27,12 +28,17 @@ class Data:
     strewn over a canvas, a class for each pixel); mnist (IDX files or a prepared TFDS folder in --data.dir); idx (any
     data set in MNIST's IDX files in --data.dir); tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets);
     folder:PATH, pictures as class/name.jpg or train/class/name.jpg, validation/..., test/... (for segmentation
-    images/name.jpg and masks/name.png, or train/images/name.jpg, ...); or a path to such a folder, or to a .csv or
-    .npz file"""
+    images/name.jpg and masks/name.png, or train/images/name.jpg, ...); text:PATH, any file as a text; or a path to
+    such a folder, or to a .csv, .npz or .txt file"""
     dir: str = ""
     """folder with the source's files, IDX or TFDS; empty: the default of TFDS, ~/tensorflow_datasets"""
     target: str = ""
     """CSV only: the name of the column to predict; every other column is a feature"""
+    tokens: Literal["characters", "bytes"] = "characters"
+    """text only: what it is made of. A character that the training part does not have becomes the unknown one, U+FFFD;
+    bytes are 256, and any file can be read so"""
+    window: int = 128
+    """text only: tokens in an example; windows do not overlap, and the last ones are the test split, in their order"""
     classes: tuple[str, ...] = ()
     """only the examples of these classes, in this order; empty: all"""
     examples: int = 0
@@ -73,6 +79,8 @@ class Data:
             raise UserError(f"--data.classes names at least 2 different classes, not {' '.join(self.classes)}.")
         if self.examples < 0:
             raise UserError(f"--data.examples is a number of training examples, or 0, not {self.examples}.")
+        if self.window < 1:
+            raise UserError(f"--data.window is a number of tokens, at least 1, not {self.window}.")
         if self.split_seed < 0:
             raise UserError(f"--data.split-seed is {self.split_seed}: it must not be negative.")
         if self.source == "idx" and not self.dir:
@@ -86,7 +94,7 @@ class Data:
         if not (self.source in NAMED or self.file or self.has_pictures):
             raise UserError(
                 f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
-                "tfds:NAME, folder:PATH, and paths to folders of pictures and to .csv and .npz files."
+                "tfds:NAME, folder:PATH, text:PATH, and paths to folders of pictures and to .csv, .npz and .txt files."
             )
         for name in ("size", "channels", "test_split"):
             if getattr(self, name) and not self.has_pictures:
@@ -98,12 +106,16 @@ class Data:
             raise UserError(f"Folders of pictures and TFDS can be streamed, and the source is '{self.source}'.")
         if self.stream == "yes" and (self.classes or self.examples):
             raise UserError("--data.classes and --data.examples are for data in memory, not for --data.stream yes.")
+        if self.file == ".txt" and (self.classes or self.examples or self.shuffle_pixels):
+            raise UserError("--data.classes, --data.examples and --data.shuffle-pixels are not for texts.")
         if self.target and self.file != ".csv":
             raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
 
     @property
     def file(self) -> str:
-        """The suffix, .csv or .npz, where the source is a path to such a file, else nothing."""
+        """The suffix, .csv, .npz or .txt, where the source is a path to such a file, else nothing."""
+        if self.source.startswith(TEXT):
+            return ".txt"
         suffix = Path(self.source).suffix.lower()
         return suffix if suffix in FILES and not self.source.startswith(("tfds:", "folder:")) else ""
 
@@ -124,16 +136,22 @@ class Data:
         """The same data in another folder."""
         if self.folder is not None:
             return replace(self, source=f"folder:{folder}")
-        return replace(self, source=str(Path(folder) / self.path.name)) if self.file else replace(self, dir=folder)
+        if self.file:
+            return replace(self, source=self.prefix + str(Path(folder) / self.path.name))
+        return replace(self, dir=folder)
 
     def absolute(self) -> "Data":
         """The same data by paths that hold in any working directory, as a run records them."""
-        source = str(self.path.resolve()) if self.file else self.source
+        source = self.prefix + str(self.path.resolve()) if self.file else self.source
         if self.folder is not None:
             source = f"folder:{self.folder.resolve()}"
         return replace(self, source=source, dir=str(Path(os.path.expanduser(self.dir)).resolve()) if self.dir else "")
 
     @property
     def path(self) -> Path:
-        """The source as a path, for a CSV or NPZ file."""
-        return Path(os.path.expanduser(self.source))
+        """The source as a path, for a file."""
+        return Path(os.path.expanduser(self.source.removeprefix(TEXT)))
+
+    @property
+    def prefix(self) -> str:
+        return TEXT if self.source.startswith(TEXT) else ""

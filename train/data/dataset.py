@@ -9,10 +9,12 @@ from ...errors import UserError
 from .bundled import SHAPES, read_bundled
 from .cache import cached
 from .config import Data
+from .examples import Examples
 from .folders import find_pictures, peek_folder
 from .idx import find_idx, peek_idx, read_idx
 from .info import Info, Kind
 from .masks import class_masks
+from .moments import colour_covariance, moments
 from .npz import peek_npz, read_npz
 from .pairs import peek_pairs, read_pairs
 from .raw import Raw, check_finite
@@ -20,6 +22,7 @@ from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
 from .subset import few, of_classes
 from .table import peek_csv, read_csv
+from .text import peek_text, read_text
 from .tfds import peek_tfds, read_tfds
 from .tfds_pictures import find_tfds_pictures
 
@@ -27,8 +30,10 @@ from .tfds_pictures import find_tfds_pictures
 class Dataset(NamedTuple):
     """All examples of a source in the computer's memory, or a stream of them, with the rows of each split."""
 
-    x: np.ndarray  # not standardised: [N, D] float32, or [N, H, W, C]: uint8 for images stored so, else float32
-    y: np.ndarray  # [N] int32 class indices, [N, K] float32 targets in their own units, or [N, H, W] uint8
+    # Not standardised: [N, D] float32; [N, H, W, C], uint8 for images stored so, else float32; [N, T] tokens.
+    x: Examples
+    # [N] int32 class indices, [N, K] float32 targets in their own units, [N, H, W] uint8, or [N, T] tokens
+    y: Examples
     splits: Splits  # "train", "validation" (may be absent), "test": sorted int32 rows, pairwise disjoint
     info: Info
     skipped: set[int]  # numbers of the pictures that could not be read and were left out so far
@@ -41,6 +46,8 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     `splits` are those of an earlier run, used instead of drawing them again. UserError where anything does not fit:
     a missing file, a bad value, targets that are not what the task needs, an empty split.
     """
+    if data.file == ".txt" or kind == "language":
+        return _load_text(data, kind, splits)
     stream = _stream(data, kind)
     part = bool(data.classes or data.examples)
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
@@ -135,6 +142,32 @@ def _load_stream(data: Data, stream: Stream, splits: Splits | None) -> Dataset:
     return Dataset(np.empty((0, *stream.shape), np.uint8), np.empty(0, np.int32), splits, info, set(), stream)
 
 
+def _load_text(data: Data, kind: Kind, splits: Splits | None) -> Dataset:
+    """A text and its record."""
+    if data.file != ".txt" or kind != "language":
+        what = "a text: use a language task" if data.file == ".txt" else "no text: a language task needs one"
+        raise UserError(f"{data.source} is {what}.")
+    text = read_text(data.path, data.tokens, data.window, data.test, data.validation)
+    splits = text.splits if splits is None else check_splits(splits, len(text.x))
+    info = Info(
+        source=data.source,
+        kind=kind,
+        shape=(data.window,),
+        classes=text.names,
+        features=(),
+        targets=(),
+        x_mean=(),
+        x_std=(),
+        y_mean=(),
+        y_std=(),
+        pixel_max=0.0,
+        fingerprint=_fingerprint(text.x.values, text.y.values),
+        counts={name: len(rows) for name, rows in splits.items()},
+        tokens=data.tokens,
+    )
+    return Dataset(text.x, text.y, splits, info, set())
+
+
 def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], int] | None:
     """The shape of one example and the number of classes or targets, without reading the examples; None if unknown."""
     known = _peek(data, kind)
@@ -144,6 +177,8 @@ def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], in
 def _peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     if data.source in SHAPES:
         return SHAPES[data.source]
+    if data.file == ".txt":
+        return peek_text(data.path, data.tokens, data.window)
     if data.source == "mnist":
         return (28, 28, 1), 10
     if data.source == "idx":
@@ -240,50 +275,6 @@ def _first_text(y: np.ndarray) -> str:
         except ValueError:
             return f"'{value}' in row {row} (counted from 0)"
     raise AssertionError("text that is all numbers is read as numbers")
-
-
-def moments(x: np.ndarray, rows: np.ndarray | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation over `rows` of each index of x's last axis; 0 and 1 where `rows` is None.
-
-    One pass over chunks that fit the processor's cache, merged in float64 as in Chan, Golub and LeVeque 1983 (equation
-    2.1): no float copy of all the images is made. The standard deviation of a constant is given as 1.
-    """
-    channels = x.shape[-1]
-    if rows is None:
-        return (0.0,) * channels, (1.0,) * channels
-    flat = x.reshape(len(x), -1)
-    work: type = np.float32 if x.dtype == np.uint8 else np.float64  # sums of a chunk of bytes are exact in float32
-    shift: np.ndarray = flat[rows[0], :channels].astype(work)  # makes the deviation of a constant exactly 0
-    tiled = np.resize(shift, flat.shape[1])
-    n, mean, squares = 0, np.zeros(channels), np.zeros(channels)
-    step = max(1, 2**17 // flat.shape[1])
-    for start in range(0, len(rows), step):
-        d = flat[rows[start : start + step]].astype(work)
-        d -= tiled
-        m = d.size // channels
-        chunk_mean = _fold(d, channels) / m
-        d -= np.resize(chunk_mean, d.shape[1]).astype(work)
-        d *= d
-        delta = chunk_mean - mean
-        squares += _fold(d, channels) + delta**2 * (n * m / (n + m))
-        mean += delta * (m / (n + m))
-        n += m
-    std = np.sqrt(squares / n)
-    return tuple((shift + mean).tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
-
-
-def colour_covariance(x: np.ndarray, rows: np.ndarray) -> tuple[float, ...]:
-    """The covariance of red, green and blue over the pixels of at most 1,000 of the rows, spread evenly: 3 x 3, row by
-    row. () for what is no colour image."""
-    if x.ndim != 4 or x.shape[-1] != 3 or not len(rows):
-        return ()
-    some = x[rows[:: -(-len(rows) // 1000)]].reshape(-1, 3)
-    return tuple(np.cov(some.T.astype(np.float64)).ravel().tolist())
-
-
-def _fold(d: np.ndarray, channels: int) -> np.ndarray:
-    """Sums [channels] of the flattened examples [n, H * W * channels]; down the rows first, which is quick."""
-    return d.sum(axis=0).astype(np.float64).reshape(-1, channels).sum(axis=0)
 
 
 def _fingerprint(x: np.ndarray, y: np.ndarray) -> str:

@@ -28,6 +28,8 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
     array alone), [N, *shape] or a single example; everything else is opened as a picture. UserError, naming the file,
     where it cannot be read or does not fit.
     """
+    if info.tokens:
+        raise UserError("The run learned a language: `purezoo generate RUN` goes on with a text of yours.")
     path = Path(path).expanduser()
     if not path.is_file():
         raise UserError(f"There is no file {path}.")

@@ -7,7 +7,7 @@ import pytest
 
 from purezoo.errors import UserError
 from purezoo.train.data import Data, Info, load, load_splits, peek, save_splits
-from purezoo.train.data.dataset import moments
+from purezoo.train.data.moments import moments
 
 KIND = {"digits": "classification", "iris": "classification", "wine": "classification",
         "breast_cancer": "classification", "diabetes": "regression"}  # fmt: skip

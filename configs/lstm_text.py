@@ -1,0 +1,18 @@
+"""An LSTM that writes a text character by character: your text file, or the works of Shakespeare.
+
+`purezoo train lstm_text --data.source FILE`
+"""
+
+from ..models import RNNLanguageModel
+from ..train.config import Experiment, Train
+from ..train.data import Data
+from ..train.optimizers import Optimizer, Schedule
+from ..train.tasks import Language
+
+EXPERIMENT = Experiment(
+    model=RNNLanguageModel(vocabulary=66, embedding=64, hidden=384),
+    data=Data(source="input.txt", window=128, validation=0.05, test=0.1),
+    task=Language(),
+    optimizer=Optimizer(name="adamw", learning_rate=4e-3, clip=1.0, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=32, epochs=3, eval_batch_size=64),
+)
