@@ -98,6 +98,17 @@ def zoo_folder(mnist_folder):
     return mnist_folder
 
 
+VOCABULARY = ("--model.vocabulary", 21)
+
+
+@pytest.fixture(scope="session")
+def text_file(tmp_path_factory):
+    """A text of 20 different characters: with the unknown one the vocabulary is 21."""
+    path = tmp_path_factory.mktemp("texts") / "rhyme.txt"
+    path.write_text("ROMEO:" + "to be or not to be, that is the question. " * 60)
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny():
     """Flags that make the larger configs small: networks of the same kind on few and tiny pictures."""
@@ -109,5 +120,6 @@ def tiny():
         "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "alexnet_small_cifar10": ("--train.batch-size", 40, "--data.examples", 100),
+        "lstm_text": (*VOCABULARY, "--model.hidden", 16, "--data.window", 32, "--train.batch-size", 4),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),
     }

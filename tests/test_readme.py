@@ -28,7 +28,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory):
+def workplace(tmp_path_factory, text_file):
     """A folder with the files that the README's commands name."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "mine.py").write_text(next(block for block in blocks("python") if "TinyNet" in block))
@@ -40,6 +40,7 @@ def workplace(tmp_path_factory):
         for i in range(60):
             Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / "photos" / name / f"{i}.jpg")
     (folder / "flowers.csv").write_text("\n".join(["length,width,species", *rows]) + "\n")
+    (folder / "input.txt").write_text(text_file.read_text())
     homes = [f"{area},{rooms},{1000 * area + 5000 * rooms}" for area in range(30, 50) for rooms in (1, 2, 3)]
     (folder / "houses.csv").write_text("\n".join(["area,rooms,price", *homes]) + "\n")
     return folder
@@ -48,9 +49,9 @@ def workplace(tmp_path_factory):
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("purezoo ")])
 def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     monkeypatch.chdir(workplace)
-    for name in ("mlp_digits", "lenet_digits"):
+    for name in ("mlp_digits", "lenet_digits", "lstm_text"):
         if not Path("runs", name).exists():
-            assert purezoo("train", name, *QUICK, "--out", f"runs/{name}")[0] == 0
+            assert purezoo("train", name, *tiny.get(name, ()), *QUICK, "--out", f"runs/{name}")[0] == 0
     meant = {"FOLDER": zoo_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "FILE": "digit.png"}
     meant |= {"RUN": "runs/mlp_digits", "NAME_DATA": "mlp_wine", "runs/NAME_DATA": "runs/new"}
     words = [str(meant.get(word, word)) for word in shlex.split(line)[1:]]

@@ -1,4 +1,4 @@
-"""The command line: `purezoo train | eval | predict | generate | list | show`. The fields of an experiment are its flags."""
+"""The command line, `purezoo train | eval | predict | generate | list | show`: an experiment's fields are its flags."""
 
 import dataclasses
 import datetime
@@ -317,16 +317,10 @@ def show(args: list[str]) -> int:
     shape = flags.input or (entry.input if entry else example_shape(experiment))
     if min(shape) < 1:
         raise UserError(f"--input is a shape of positive numbers, not {shape}")
-    network, tokens = (
-        type(experiment.model).__name__,
-        bool(entry and entry.tokens) or experiment.task.kind == "language",
-    )
+    network = type(experiment.model).__name__
+    spec = spec_of(shape, tokens=bool(entry.tokens) if entry else experiment.task.kind == "language")
     try:
-        print(
-            table(
-                experiment.model.build(), spec_of(shape, tokens), f"{network} of {name}: {settings(experiment.model)}"
-            )
-        )
+        print(table(experiment.model.build(), spec, f"{network} of {name}: {settings(experiment.model)}"))
     except (TypeError, ValueError) as error:
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     return 0

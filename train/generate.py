@@ -56,7 +56,7 @@ def generate(folder: Path, prompt: str, length: int, sampling: Sampling, seed: i
     if not info.tokens:
         raise UserError(f"{folder} learned a {info.kind}, no language: `purezoo predict` is for it")
     tokens = prompt_tokens(prompt, info)
-    yield prompt
+    yield prompt.encode(errors="surrogateescape").decode(errors="replace")
     reader = reader_of(experiment.model, weights["state"], info.shape[0])
     yield from as_text(sampled(reader, weights["params"], tokens, length, sampling, info, seed), info)
 
