@@ -16,6 +16,7 @@ from typing import Any
 
 from purezoo.errors import UserError
 from purezoo.train import config
+from purezoo.train.data import Data
 from purezoo.train.results import measured, result_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,7 +54,7 @@ def add(run: Path) -> None:
     if name is None:
         raise UserError(f"{run} is no run of a config as it stands now")
     seeds = f" --train.seeds {experiment.train.seeds}" if experiment.train.seeds > 1 else ""
-    folder = " --data.dir FOLDER" if experiment.data.dir else " --data.source FILE" if experiment.data.file else ""
+    folder = " --data.dir FOLDER" if experiment.data.dir else source_flag(experiment.data)
     record = {
         "command": f"purezoo train {name}{folder}{seeds}",
         "config": config.to_json(to_compare(experiment)),
@@ -119,9 +120,18 @@ def to_compare(experiment: config.Experiment) -> config.Experiment:
     data = experiment.data
     return dataclasses.replace(
         experiment,
-        data=dataclasses.replace(data, dir="", source=f"FILE{data.file}" if data.file else data.source),
+        data=dataclasses.replace(data, dir="", source=placeholder(data)),
         train=dataclasses.replace(experiment.train, seeds=1, together="auto"),
     )
+
+
+def placeholder(data: Data) -> str:
+    """The source; of a user's own file or folder a word that stands for it."""
+    return f"FILE{data.file}" if data.file else "folder:FOLDER" if data.source.startswith("folder:") else data.source
+
+
+def source_flag(data: Data) -> str:
+    return " --data.source FILE" if data.file else " --data.source FOLDER" if data.source.startswith("folder:") else ""
 
 
 def same(one: config.Experiment, other: config.Experiment) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 OWNER = "PUREZOO_TESTS_OWNER"  # the process that made the caches, which the workers of pytest-xdist share
@@ -110,6 +111,29 @@ def text_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def recordings(tmp_path_factory):
+    """A folder of tones of ten heights as recordings, for training and test."""
+    folder = tmp_path_factory.mktemp("recordings")
+    for part, count in (("train", 6), ("test", 2)):
+        for digit in range(10):
+            (folder / part / str(digit)).mkdir(parents=True)
+            for i in range(count):
+                tone = np.sin(2 * np.pi * (200 + 300 * digit) * np.arange(600 + 80 * i) / 8000)
+                soundfile.write(folder / part / str(digit) / f"{i}.wav", 0.4 * tone, 8000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ts_file(tmp_path_factory):
+    """Series of 2 to 5 steps and 2 dimensions in nine classes."""
+    path, random = tmp_path_factory.mktemp("series") / "Toy_TRAIN.ts", np.random.default_rng(0)
+    rows = [(random.normal(i % 9, 0.1, (2, 2 + i % 4)), i % 9 + 1) for i in range(72)]
+    lines = [":".join(",".join(f"{v:.3f}" for v in series) for series in both) + f":{name}" for both, name in rows]
+    path.write_text("@classLabel true 1 2 3 4 5 6 7 8 9\n@data\n" + "\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """Flags that make the larger configs small: networks of the same kind on few and tiny pictures."""
     few = ("--train.batch-size", 2, "--train.eval-batch-size", 2)
@@ -120,6 +144,8 @@ def tiny():
         "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "alexnet_small_cifar10": ("--train.batch-size", 40, "--data.examples", 100),
+        "spoken_digits": ("--model.hidden", 8, "--train.batch-size", 16),
+        "japanese_vowels": ("--model.hidden", 8, "--train.batch-size", 16),
         "lstm_text": (*VOCABULARY, "--model.hidden", 16, "--data.window", 32, "--train.batch-size", 4),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),
     }

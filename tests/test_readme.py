@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,7 +29,7 @@ def commands() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory, text_file):
+def workplace(tmp_path_factory, text_file, recordings, ts_file):
     """A folder with the files that the README's commands name."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "mine.py").write_text(next(block for block in blocks("python") if "TinyNet" in block))
@@ -40,6 +41,9 @@ def workplace(tmp_path_factory, text_file):
         for i in range(60):
             Image.fromarray(random.integers(0, 256, (40, 50, 3), np.uint8)).save(folder / "photos" / name / f"{i}.jpg")
     (folder / "flowers.csv").write_text("\n".join(["length,width,species", *rows]) + "\n")
+    shutil.copytree(recordings, folder / "recordings")
+    shutil.copy(recordings / "test" / "3" / "0.wav", folder / "three.wav")
+    shutil.copy(ts_file, folder / "JapaneseVowels_TRAIN.ts")
     (folder / "input.txt").write_text(text_file.read_text())
     homes = [f"{area},{rooms},{1000 * area + 5000 * rooms}" for area in range(30, 50) for rooms in (1, 2, 3)]
     (folder / "houses.csv").write_text("\n".join(["area,rooms,price", *homes]) + "\n")
@@ -49,7 +53,7 @@ def workplace(tmp_path_factory, text_file):
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("purezoo ")])
 def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     monkeypatch.chdir(workplace)
-    for name in ("mlp_digits", "lenet_digits", "lstm_text"):
+    for name in ("mlp_digits", "lenet_digits", "lstm_text", "spoken_digits"):
         if not Path("runs", name).exists():
             assert purezoo("train", name, *tiny.get(name, ()), *QUICK, "--out", f"runs/{name}")[0] == 0
     meant = {"FOLDER": zoo_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "FILE": "digit.png"}

@@ -62,7 +62,14 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     try:
         params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
         out = output_spec(model, params, state, spec)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
+        if info.ragged and not isinstance(error, ValueError):
+            raise UserError(
+                f"{network} takes no sequences of different lengths, and {info.source} has such: use an RNN or a TCN, "
+                "or cut them to the length of the shortest with --data.steps"
+            ) from error
+        if isinstance(error, AttributeError):
+            raise
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     wanted = experiment.task.outputs(info)
     places = {"segmentation": shape[:-1], "language": shape}.get(info.kind, ())

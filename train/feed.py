@@ -15,8 +15,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .data import Dataset
-from .data.examples import take
+from .data.examples import Windows, take
 from .data.order import Order, masked_batches
+
+jax.tree_util.register_dataclass(Windows, data_fields=["values"], meta_fields=["length", "stride"])
 
 AHEAD = 2  # batches of a stream that wait on the devices
 Part = Any

@@ -15,6 +15,7 @@ from . import optimizers
 from .augment import augmentation, in_turn, seen
 from .config import Experiment
 from .data import Info
+from .data.examples import Ragged
 from .init import frozen, keep_frozen_state, replaced, scaled, whole, without
 
 MIRRORING = 0xFFFFFFFF  # folded into a seed's key: no step has this number
@@ -177,8 +178,8 @@ def preparation(info: Info) -> tuple[Callable, Callable]:
     def inputs(x):
         if info.tokens:
             return x
-        if isinstance(x, Padded):
-            return zero_padding(x._replace(x=inputs(x.x)))
+        if isinstance(x, Ragged):
+            return zero_padding(Padded(inputs(x.x), x.lengths))
         x = (x.astype(jnp.float32) - x_mean) / x_std
         if info.pixel_order is None:
             return x
@@ -203,6 +204,7 @@ def example_batch(experiment: Experiment, info: Info) -> dict:
     }
     y = targets.get(info.kind, jnp.zeros((n, len(info.targets))))
     x = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), input_spec(info, n))
+    x = Ragged(*x) if info.ragged else x
     return {"x": x, "y": y, "weight": jnp.ones(n)}
 
 

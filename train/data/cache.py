@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .examples import Ragged
 from .raw import Raw
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def cached(name: str, key: Any, build: Callable[[], Raw]) -> Raw:
     path = cache_folder() / "data" / f"{name}-{digest}.npz"
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return Raw(file["x"], file["y"], **_thaw(json.loads(str(file["rest"]))))
+            x = Ragged(file["x"], file["lengths"]) if "lengths" in file else file["x"]
+            return Raw(x, file["y"], **_thaw(json.loads(str(file["rest"]))))
     except FileNotFoundError:
         pass
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -42,7 +44,8 @@ def cached(name: str, key: Any, build: Callable[[], Raw]) -> Raw:
     raw = build()
     rest = {k: v for k, v in raw._asdict().items() if k not in ("x", "y")}
     try:
-        write_npz(path, {"x": raw.x, "y": raw.y, "rest": np.array(json.dumps(rest))})
+        arrays: dict[str, Any] = raw.x._asdict() if isinstance(raw.x, Ragged) else {"x": raw.x}
+        write_npz(path, arrays | {"y": raw.y, "rest": np.array(json.dumps(rest))})
     except OSError as error:
         log.warning("The decoded data are not cached, so the next run decodes them again: %s", error)
     return raw

@@ -9,7 +9,7 @@ from ...errors import UserError, nearest
 
 BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes")  # scikit-learn's, part of its package
 NAMED = (*BUNDLED, "mnist", "idx")
-FILES = (".csv", ".npz", ".txt")
+FILES = (".csv", ".npz", ".txt", ".ts")
 TEXT = "text:"  # before the path of a file that is read as a text, whatever its suffix
 LARGEST = 8192  # pixels of a side that pictures are resized to
 MOST_WORKERS = 1024  # processes that decode pictures
@@ -28,8 +28,8 @@ class Data:
     strewn over a canvas, a class for each pixel); mnist (IDX files or a prepared TFDS folder in --data.dir); idx (any
     data set in MNIST's IDX files in --data.dir); tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets);
     folder:PATH, pictures as class/name.jpg or train/class/name.jpg, validation/..., test/... (for segmentation
-    images/name.jpg and masks/name.png, or train/images/name.jpg, ...); text:PATH, any file as a text; or a path to
-    such a folder, or to a .csv, .npz or .txt file"""
+    images/name.jpg and masks/name.png, or train/images/name.jpg, ...); recordings as class/name.wav;
+    text:PATH, any file as a text; or a path to such a folder, or to a .csv, .npz, .txt or .ts file"""
     dir: str = ""
     """folder with the source's files, IDX or TFDS; empty: the default of TFDS, ~/tensorflow_datasets"""
     target: str = ""
@@ -39,6 +39,16 @@ class Data:
     bytes are 256, and any file can be read so"""
     window: int = 128
     """text only: tokens in an example; windows do not overlap, and the last ones are the test split, in their order"""
+    steps: int = 0
+    """sequences only: cut longer ones to so many steps; 0: take them whole"""
+    fill: Literal["", "previous", "linear", "zero"] = ""
+    """.ts files: what stands for a missing value: the one before it, the line between its neighbours, or zero; empty:
+    refuse it"""
+    features: Literal["log_mel", "mfcc"] = "log_mel"
+    """recordings only: 40 logarithms of mel-scaled energies, or 13 cepstral coefficients, of frames of 25 ms, one every
+    10 ms"""
+    rate: int = 0
+    """recordings only: samples a second that they are brought to; 0: those of the first"""
     classes: tuple[str, ...] = ()
     """only the examples of these classes, in this order; empty: all"""
     examples: int = 0
@@ -79,6 +89,10 @@ class Data:
             raise UserError(f"--data.classes names at least 2 different classes, not {' '.join(self.classes)}.")
         if self.examples < 0:
             raise UserError(f"--data.examples is a number of training examples, or 0, not {self.examples}.")
+        if self.steps < 0 or self.rate < 0 or 0 < self.rate < 1000:
+            raise UserError("--data.steps is a number of steps, or 0; --data.rate one of samples, at least 1000, or 0.")
+        if self.fill and self.file != ".ts":
+            raise UserError(f"--data.fill is for .ts files, and the source is '{self.source}'.")
         if self.window < 1:
             raise UserError(f"--data.window is a number of tokens, at least 1, not {self.window}.")
         if self.split_seed < 0:
@@ -94,7 +108,7 @@ class Data:
         if not (self.source in NAMED or self.file or self.has_pictures):
             raise UserError(
                 f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
-                "tfds:NAME, folder:PATH, text:PATH, and paths to folders of pictures and to .csv, .npz and .txt files."
+                "tfds:NAME, folder:PATH, text:PATH, and paths to folders and to .csv, .npz, .txt and .ts files."
             )
         for name in ("size", "channels", "test_split"):
             if getattr(self, name) and not self.has_pictures:
@@ -113,7 +127,7 @@ class Data:
 
     @property
     def file(self) -> str:
-        """The suffix, .csv, .npz or .txt, where the source is a path to such a file, else nothing."""
+        """The suffix, such as .csv, where the source is a path to such a file, else nothing."""
         if self.source.startswith(TEXT):
             return ".txt"
         suffix = Path(self.source).suffix.lower()

@@ -9,7 +9,7 @@ from ...errors import UserError
 from .bundled import SHAPES, read_bundled
 from .cache import cached
 from .config import Data
-from .examples import Examples
+from .examples import Examples, Ragged, shape_of, take
 from .folders import find_pictures, peek_folder
 from .idx import find_idx, peek_idx, read_idx
 from .info import Info, Kind
@@ -17,7 +17,9 @@ from .masks import class_masks
 from .moments import colour_covariance, moments
 from .npz import peek_npz, read_npz
 from .pairs import peek_pairs, read_pairs
+from .ragged import cut, real_rows
 from .raw import Raw, check_finite
+from .sound import holds_recordings, peek_recordings, read_recordings
 from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
 from .subset import few, of_classes
@@ -25,6 +27,7 @@ from .table import peek_csv, read_csv
 from .text import peek_text, read_text
 from .tfds import peek_tfds, read_tfds
 from .tfds_pictures import find_tfds_pictures
+from .ts import peek_ts, read_ts
 
 
 class Dataset(NamedTuple):
@@ -53,7 +56,9 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
         return _load_stream(data, stream, splits)
     raw = _read(data, kind, stream)
-    if data.shuffle_pixels and (raw.x.ndim != 4 or kind == "segmentation"):
+    if data.steps:
+        raw = raw._replace(x=_cut(data, raw.x))
+    if data.shuffle_pixels and (isinstance(raw.x, Ragged) or raw.x.ndim != 4 or kind == "segmentation"):
         raise UserError(f"--data.shuffle-pixels is for images with one label each, and {data.source} has none.")
     classification = kind == "classification"
     y, classes = _targets(raw, kind, data.source)
@@ -64,15 +69,15 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         made = make_splits(raw.sizes, labels, data.test, data.validation, data.split_seed)
         if data.examples:
             stay, made = few(data, made, labels, len(y))
-            raw, y = raw._replace(x=raw.x[stay]), y[stay]
+            raw, y = raw._replace(x=take(raw.x, stay)), y[stay]
     splits = made if splits is None else check_splits(splits, len(y))
     train = splits["train"] if data.standardize else None
-    x_mean, x_std = moments(raw.x, train)
+    x_mean, x_std = _moments(raw.x, train)
     y_mean, y_std = moments(y, train) if kind == "regression" else ((), ())
     info = Info(
         source=data.source,
         kind=kind,
-        shape=raw.x.shape[1:],
+        shape=shape_of(raw.x),
         classes=classes,
         features=raw.features,
         targets=raw.targets if kind == "regression" else (),
@@ -86,6 +91,11 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         x_covariance=colour_covariance(raw.x, splits["train"]),
         size=data.size,
         pixel_order=data.split_seed if data.shuffle_pixels else None,
+        ragged=isinstance(raw.x, Ragged),
+        sound=data.features if raw.rate else "",
+        rate=raw.rate,
+        steps=data.steps,
+        fill=data.fill,
     )
     return Dataset(raw.x, y, splits, info, set(raw.skipped))
 
@@ -95,6 +105,12 @@ def _stream(data: Data, kind: Kind) -> Stream | None:
     if kind == "segmentation" and data.folder is not None:
         if data.stream == "yes" or data.on_error == "skip" or data.test_split:
             raise UserError("--data.stream, --data.on-error and --data.test-split are not for folders with masks.")
+        return None
+    if data.folder is not None and data.folder.is_dir() and holds_recordings(data.folder):
+        if data.stream == "yes" or data.on_error == "skip" or data.test_split or data.size or data.channels:
+            raise UserError("--data.stream, --data.on-error, --data.test-split, size and channels are for pictures.")
+        if kind != "classification":
+            raise UserError(f"The recordings of {data.source} have classes: use a classification task.")
         return None
     if not data.has_pictures or kind != "classification":
         if data.folder is not None or data.stream == "yes" or data.size:
@@ -177,6 +193,10 @@ def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], in
 def _peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     if data.source in SHAPES:
         return SHAPES[data.source]
+    if data.file == ".ts":
+        return peek_ts(data.path, data.fill)
+    if data.folder is not None and data.folder.is_dir() and holds_recordings(data.folder):
+        return peek_recordings(data)
     if data.file == ".txt":
         return peek_text(data.path, data.tokens, data.window)
     if data.source == "mnist":
@@ -200,6 +220,10 @@ def _read(data: Data, kind: Kind, stream: Stream | None) -> Raw:
         return cached(name.split(":")[0].replace("/", "-"), key, lambda: read_all(stream, data.source))
     if data.source in SHAPES:
         return read_bundled(data.source)
+    if data.file == ".ts":
+        return read_ts(data.path, data.fill)
+    if data.folder is not None and kind == "classification":
+        return read_recordings(data)
     if kind == "segmentation" and data.folder is not None:
         return read_pairs(data.folder, data.size, data.channels)
     if data.source == "idx" or (data.source == "mnist" and find_idx(data.dir)):
@@ -277,9 +301,23 @@ def _first_text(y: np.ndarray) -> str:
     raise AssertionError("text that is all numbers is read as numbers")
 
 
-def _fingerprint(x: np.ndarray, y: np.ndarray) -> str:
+def _cut(data: Data, x: np.ndarray | Ragged) -> np.ndarray | Ragged:
+    if not isinstance(x, Ragged) and x.ndim != 3:
+        raise UserError(f"--data.steps is for sequences, and {data.source} holds none.")
+    return cut(x, data.steps)
+
+
+def _moments(x: np.ndarray | Ragged, rows: np.ndarray | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of sequences of different lengths over their real steps."""
+    if not isinstance(x, Ragged):
+        return moments(x, rows)
+    steps = real_rows(x, np.arange(1) if rows is None else rows)
+    return moments(steps, None if rows is None else np.arange(len(steps)))
+
+
+def _fingerprint(x: np.ndarray | Ragged, y: np.ndarray) -> str:
     digest = hashlib.sha256()
-    for array in (x, y):
+    for array in (*(x if isinstance(x, Ragged) else (x,)), y):
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

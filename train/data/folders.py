@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,42 +57,48 @@ class FolderPictures(NamedTuple):
 
 
 def find_pictures(data: Data) -> FolderPictures:
-    """The pictures in a folder. A folder named train with folders in it means that the splits are given.
+    """The pictures in a folder, see `find_files`."""
+    return find_files(data, SUFFIXES, "picture")
 
-    Hidden files and folders are passed over, other files beside the pictures too, with a note. UserError where there
-    are no pictures, fewer than two classes, or a class without a picture to train on.
+
+def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictures:
+    """The files of a folder that end in one of `suffixes`; `what` each of them is.
+
+    A folder named train with folders in it means that the splits are given. Hidden files and folders are passed over,
+    files of another kind too, with a note. UserError where there
+    are none, fewer than two classes, or a class without a file to train on.
     """
     root = data.folder
     assert root is not None
     if not root.is_dir():
         raise UserError(f"There is no folder {root}.")
     splits = _splits(root, data.test_split)
-    classes = _class_names(splits["train"])
+    classes = _class_names(splits["train"], suffixes, what)
     index = {name: i for i, name in enumerate(classes)}
     names, labels, lengths, strays = list[bytes](), list[int](), list[int](), list[str]()
     sizes: dict[str, int] = {}
     for split, folder in splits.items():
         before = len(names)
-        for name in _class_names(folder):
+        for name in _class_names(folder, suffixes, what):
             if name not in index:
                 raise UserError(f"{folder / name} is a class that {splits['train']} has not.{nearest(name, classes)}")
             found = len(names)
-            for path, length in _files(folder / name):
-                if Path(path).suffix.lower() in SUFFIXES:
+            for path, length in walk(folder / name):
+                if Path(path).suffix.lower() in suffixes:
                     names.append(os.fsencode(os.path.relpath(path, root)))
                     labels.append(index[name])
                     lengths.append(length)
                 else:
                     strays.append(path)
             if len(names) == found and split == "train":
-                raise UserError(f"The folder {folder / name} holds no picture{_only(strays)}: every class needs some.")
+                raise UserError(f"The folder {folder / name} holds no {what}{_only(strays)}: every class needs some.")
         sizes[split] = len(names) - before
         if not sizes[split]:
-            raise UserError(f"The folder {folder} holds no pictures.")
+            raise UserError(f"The folder {folder} holds no {what}s.")
     if strays:
-        log.warning("%d files that are no pictures are passed over, such as %s.", len(strays), strays[0])
+        log.warning("%d files that are no %ss are passed over, such as %s.", len(strays), what, strays[0])
     if len(classes) < 2:
-        raise UserError(f"{splits['train']} holds one class, '{classes[0]}', and at least 2 are needed: class/name.jpg")
+        raise UserError(f"{splits['train']} holds one class, '{classes[0]}', and at least 2 are needed: class/name")
     return FolderPictures(
         root, np.array(names), np.array(labels, np.int32), np.array(lengths), sizes, tuple(classes), data.channels or 3
     )
@@ -120,13 +126,13 @@ def _splits(root: Path, test_split: str) -> dict[str, Path]:
     return {name: there[name] for name in NAMES if name in there}
 
 
-def _class_names(folder: Path) -> list[str]:
+def _class_names(folder: Path, suffixes: Collection[str], what: str) -> list[str]:
     """The names of the folders in `folder`, which are the classes."""
     names = sorted(path.name for path in _folders(folder))
     if not names:
-        loose = any(path.suffix.lower() in SUFFIXES for path in folder.iterdir())
-        what = "pictures, but no folders of them" if loose else "no folders of pictures"
-        raise UserError(f"{folder} holds {what}: a folder for each class is needed, class/name.jpg")
+        loose = any(path.suffix.lower() in suffixes for path in folder.iterdir())
+        found = f"{what}s, but no folders of them" if loose else f"no folders of {what}s"
+        raise UserError(f"{folder} holds {found}: a folder for each class is needed, class/name.jpg")
     return names
 
 
@@ -134,7 +140,7 @@ def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in NOT_CLASSES]
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int]]:
+def walk(folder: Path) -> Iterator[tuple[str, int]]:
     """The path and the length of each file in a folder and the folders in it, in the order of their names."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != "." and name not in NOT_CLASSES)

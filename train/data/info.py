@@ -34,6 +34,10 @@ class Info:
     pixel_order: int | None = None  # the seed of the order that the pixels of all images were brought into; None: none
     ragged: bool = False  # examples are sequences of different lengths, of which the longest has T steps
     tokens: Literal["", "characters", "bytes"] = ""  # what a text is made of; the classes are the different ones
+    sound: Literal["", "log_mel", "mfcc"] = ""  # recordings were turned into these features
+    rate: int = 0  # of recordings, in Hz
+    steps: int = 0  # sequences were cut to so many steps; 0: not
+    fill: Literal["", "previous", "linear", "zero"] = ""  # what stands where a number was missing
     size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are
 
     def to_json(self) -> dict[str, Any]:

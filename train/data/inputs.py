@@ -6,17 +6,21 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import UserError, nearest
+from .examples import Ragged, shape_of
 from .images import MODES, pixels, read_picture, square
 from .info import Info
-from .npz import headers, read_arrays
+from .npz import headers, lengths_of, read_arrays, sequences
+from .ragged import cut, joined
 from .raw import as_examples
+from .sound import read_recording
 from .table import open_csv, read_columns
+from .ts import read_file
 
 
 class Inputs(NamedTuple):
     """Examples for prediction, in the units of the training data: not standardised."""
 
-    x: np.ndarray  # [N, ...] float32
+    x: np.ndarray | Ragged  # [N, ...] float32
     names: list[str]  # [N] of each: the file, and the row in it
     notes: list[str]  # what was done to make them fit, for the user to read
 
@@ -25,7 +29,8 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
     """The examples in a file, for a model trained on data described by `info`.
 
     A CSV has the columns named as in training, in any order (others are ignored); an NPZ has the array `x` (or one
-    array alone), [N, *shape] or a single example; everything else is opened as a picture. UserError, naming the file,
+    array alone), [N, *shape] or a single example, and lengths where x holds sequences; a .ts file and a recording are
+    read as sequences; everything else is opened as a picture. UserError, naming the file,
     where it cannot be read or does not fit.
     """
     if info.tokens:
@@ -36,15 +41,36 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
     if path.stat().st_size == 0:
         raise UserError(f"The file {path} is empty.")
     suffix = path.suffix.lower()
+    if info.sound:
+        sequence, was = read_recording(path, info.sound, info.rate)
+        notes = [] if was == info.rate else [f"{path.name}: resampled from {was} to {info.rate} Hz"]
+        return _sequences([sequence], [path.name], info, notes, path)
     if suffix == ".npz":
         return _read_npz(path, info)
+    if suffix == ".ts":
+        series = read_file(path, info.fill)
+        return _sequences(series.x, [f"{path.name}[{i}]" for i in range(len(series.x))], info, [], path)
     if suffix == ".csv":
         return _read_csv(path, info)
     if len(info.shape) != 3:
         raise UserError(
-            f"{path} is neither CSV nor NPZ; the model was trained on {info.shape[0]} columns, not on pictures."
+            f"{path} is no file of the kind that the model was trained on: examples of the shape {list(info.shape)}."
         )
     return _read_image(path, info)
+
+
+def _sequences(parts: list[np.ndarray], names: list[str], info: Info, notes: list[str], path: Path) -> Inputs:
+    """Sequences as those of the training were read: `Ragged` where they were, and cut as they were."""
+    if len(info.shape) != 2:
+        raise UserError(f"{path} holds sequences, and the model takes examples of {list(info.shape)}.")
+    if parts[0].shape[1] != info.shape[1]:
+        raise UserError(f"{path} has {parts[0].shape[1]} numbers a step, and the model takes {info.shape[1]}.")
+    x = cut(joined(parts, str(path)), info.steps)
+    if info.ragged and not isinstance(x, Ragged):
+        x = Ragged(x, np.full(len(x), x.shape[1], np.int32))
+    if (not info.ragged and shape_of(x) != info.shape) or (not info.ragged and isinstance(x, Ragged)):
+        raise UserError(f"{path} has sequences of other lengths than {info.shape[0]}, which the model takes.")
+    return Inputs(x, names, notes)
 
 
 def _read_csv(path: Path, info: Info) -> Inputs:
@@ -65,9 +91,15 @@ def _read_csv(path: Path, info: Info) -> Inputs:
 def _read_npz(path: Path, info: Info) -> Inputs:
     shapes = headers(path)
     key = "x" if "x" in shapes else next(iter(shapes), "")
-    if key != "x" and len(shapes) != 1:
+    if key != "x" and len(shapes) != 1 + (lengths_of(key) in shapes):
         raise UserError(f"The file {path} holds the arrays {', '.join(shapes) or '(none)'}; needed is one named x.")
+    if len(info.shape) == 2 and (lengths := lengths_of(key)) in shapes:
+        arrays = read_arrays(path, [key, lengths])
+        parts = sequences(arrays[key], arrays[lengths], f"'{key}' of {path}")
+        return _sequences(parts, [f"{path.name}[{i}]" for i in range(len(parts))], info, [], path)
     x = read_arrays(path, [key])[key]
+    if len(info.shape) == 2 and x.ndim == 3:
+        return _sequences(list(x.astype(np.float32)), [f"{path.name}[{i}]" for i in range(len(x))], info, [], path)
     if x.shape in (info.shape, info.shape[:2] if info.shape[2:] == (1,) else None):
         x = x[None]  # a single example
     x = as_examples(x, f"'{key}' of {path}")

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .examples import Ragged
+
 
 def moments(x: np.ndarray, rows: np.ndarray | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation over `rows` of each index of x's last axis; 0 and 1 where `rows` is None.
@@ -33,10 +35,10 @@ def moments(x: np.ndarray, rows: np.ndarray | None) -> tuple[tuple[float, ...], 
     return tuple((shift + mean).tolist()), tuple(np.where(std > 0, std, 1.0).tolist())
 
 
-def colour_covariance(x: np.ndarray, rows: np.ndarray) -> tuple[float, ...]:
+def colour_covariance(x: np.ndarray | Ragged, rows: np.ndarray) -> tuple[float, ...]:
     """The covariance of red, green and blue over the pixels of at most 1,000 of the rows, spread evenly: 3 x 3, row by
     row. () for what is no colour image."""
-    if x.ndim != 4 or x.shape[-1] != 3 or not len(rows):
+    if isinstance(x, Ragged) or x.ndim != 4 or x.shape[-1] != 3 or not len(rows):
         return ()
     some = x[rows[:: -(-len(rows) // 1000)]].reshape(-1, 3)
     return tuple(np.cov(some.T.astype(np.float64)).ravel().tolist())

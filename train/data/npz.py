@@ -1,4 +1,7 @@
-"""NumPy archives: x and y, or x_train, y_train, x_test, y_test (and x_validation, y_validation). No pickles."""
+"""NumPy archives: x and y, or x_train, y_train, x_test, y_test (and x_validation, y_validation). No pickles.
+
+Beside x there may be lengths: then x holds sequences of these lengths one after another.
+"""
 
 import math
 import zipfile
@@ -10,6 +13,7 @@ import numpy as np
 from ...errors import UserError
 from .info import Kind
 from .masks import UNLABELLED, as_masks
+from .ragged import joined
 from .raw import Raw, as_examples, check_finite, check_memory, white
 from .split import NAMES
 
@@ -18,7 +22,10 @@ BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipf
 
 def read_npz(path: Path, kind: Kind) -> Raw:
     """The examples of an NPZ file: x [N, D], [N, H, W] or [N, H, W, C]; y [N] or [N, K], of pixels [N, H, W]."""
-    keys = _keys(path, headers(path))
+    there = headers(path)
+    keys = _keys(path, there)
+    if any(lengths_of(x) in there for x, _ in keys.values()):
+        return _read_sequences(path, keys, there)
     arrays = read_arrays(path, [key for pair in keys.values() for key in pair])
     xs = [as_examples(arrays[x], f"'{x}' of {path}") for x, _ in keys.values()]
     ys = [_targets(arrays[y], x, f"'{y}' of {path}", kind) for x, (_, y) in zip(xs, keys.values(), strict=True)]
@@ -34,19 +41,58 @@ def read_npz(path: Path, kind: Kind) -> Raw:
     return Raw(x, y, sizes, (), features, targets, white(x) if x.ndim == 4 else 0.0)
 
 
+def _read_sequences(path: Path, keys: dict[str, tuple[str, str]], there: dict[str, tuple[int, ...]]) -> Raw:
+    """Sequences of x [sum of the lengths, D] or [sum of the lengths], with one label each."""
+    xs, ys, sizes = list[np.ndarray](), list[np.ndarray](), {}
+    for split, (x_key, y_key) in keys.items():
+        if lengths_of(x_key) not in there:
+            raise UserError(f"The file {path} has no {lengths_of(x_key)} for {x_key}, and other splits have lengths.")
+        arrays = read_arrays(path, [x_key, lengths_of(x_key), y_key])
+        parts = sequences(arrays[x_key], arrays[lengths_of(x_key)], f"'{x_key}' of {path}")
+        ys.append(_targets(arrays[y_key], np.empty(len(parts)), f"'{y_key}' of {path}", "classification"))
+        xs += parts
+        sizes[split] = len(parts)
+    if len({x.shape[1] for x in xs}) > 1 or len({(y.shape[1:], y.dtype.kind) for y in ys}) > 1:
+        raise UserError(f"The splits in {path} do not go together: other dimensions, or other labels.")
+    features = tuple(f"x{i}" for i in range(xs[0].shape[1]))
+    return Raw(joined(xs, f"The file {path}"), np.concatenate(ys), sizes, (), features)
+
+
+def lengths_of(x_key: str) -> str:
+    """x -> lengths, x_train -> lengths_train."""
+    return "lengths" + x_key.removeprefix("x")
+
+
+def sequences(x: np.ndarray, lengths: np.ndarray, what: str) -> list[np.ndarray]:
+    """x [M, D] or [M], of sequences one after another, as each one's [T, D] float32."""
+    x = as_examples(x[:, None] if x.ndim == 1 else x, what)
+    if x.ndim != 2:
+        raise UserError(f"{what} has the shape {list(x.shape)}; with lengths it is [their sum, D] or [their sum].")
+    if lengths.ndim != 1 or lengths.dtype.kind not in "ui" or len(lengths) < 1 or lengths.min() < 1:
+        raise UserError(f"The lengths of {what} must be whole numbers of at least 1, one for each sequence.")
+    if lengths.sum() != len(x):
+        raise UserError(f"The lengths of {what} add up to {lengths.sum():,}, and it holds {len(x):,} steps.")
+    return np.split(x, np.cumsum(lengths)[:-1])
+
+
 def peek_npz(path: Path, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     """The shape of one example, from the header, and the number of classes (from the labels) or of targets."""
     declared = headers(path)
     x_key, y_key = _keys(path, declared)["train"]
     (_, *shape), (_, *columns) = declared[x_key] or (0,), declared[y_key] or (0,)
-    if len(shape) not in (1, 2, 3):
+    if len(shape) not in (0, 1, 2, 3):
+        return None
+    if (lengths := lengths_of(x_key)) in declared:
+        shape = [int(read_arrays(path, [lengths])[lengths].max(initial=0)), *(shape or [1])]
+    elif not shape:
         return None
     if kind == "regression":
         outputs = math.prod(columns)
     else:
         labels = np.unique(read_arrays(path, [y_key])[y_key])
         outputs = len(labels) if kind == "classification" else int(labels[labels != UNLABELLED].max(initial=0)) + 1
-    return ((*shape, 1) if len(shape) == 2 else tuple(shape)), outputs
+    image = len(shape) == 2 and lengths not in declared
+    return ((*shape, 1) if image else tuple(shape)), outputs
 
 
 def headers(path: Path) -> dict[str, tuple[int, ...]]:

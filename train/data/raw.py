@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import UserError
+from .examples import Ragged
 
 
 class Raw(NamedTuple):
     """The examples of a source, those of its own splits one after another in the order of `sizes`."""
 
-    x: np.ndarray  # [N, D] float32, or [N, H, W, C] uint8 or float32
+    x: np.ndarray | Ragged  # [N, D] float32, [N, T, D] float32, or [N, H, W, C] uint8 or float32
     # [N] class indices (where `classes` are given), integers, floats or strings; [N, K] numbers; or [N, H, W] uint8
     y: np.ndarray
     sizes: dict[str, int]  # "train" and, where the source has them, "validation" and "test": number of examples
@@ -19,6 +20,7 @@ class Raw(NamedTuple):
     features: tuple[str, ...] = ()  # names of the columns of x; () for images
     targets: tuple[str, ...] = ()  # names of the target columns; () where y can only be classes
     pixel_max: float = 0.0  # the value of white in an image; 0 for tables
+    rate: int = 0  # of recordings, in Hz
     skipped: tuple[int, ...] = ()  # numbers of the pictures that could not be read and were left out
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from ...errors import UserError, nearest
 from .config import Data
+from .examples import take
 from .raw import Raw
 from .split import Splits, draw
 
@@ -21,7 +22,7 @@ def of_classes(data: Data, raw: Raw, y: np.ndarray, classes: tuple[str, ...]) ->
     y = new[y]
     parts = np.split(y >= 0, np.cumsum([*raw.sizes.values()])[:-1])
     sizes = {name: int(part.sum()) for name, part in zip(raw.sizes, parts, strict=True)}
-    return raw._replace(x=raw.x[y >= 0], sizes=sizes), y[y >= 0]
+    return raw._replace(x=take(raw.x, y >= 0), sizes=sizes), y[y >= 0]
 
 
 def few(data: Data, splits: Splits, labels: np.ndarray | None, n: int) -> tuple[np.ndarray, Splits]:

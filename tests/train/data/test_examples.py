@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from purezoo.models.layers.sequences import Padded
-from purezoo.train.data.examples import Windows, number_of, shape_of, take
+import purezoo.train.feed  # noqa: F401  makes Windows known to jax
+from purezoo.train.data.examples import Ragged, Windows, number_of, shape_of, take
 
 LONG = np.arange(10)
 
@@ -21,7 +21,7 @@ def test_windows(length, stride, count):
 
 
 def test_padded_keep_their_lengths():
-    padded = Padded(np.arange(12).reshape(3, 2, 2), np.array([2, 1, 2]))
+    padded = Ragged(np.arange(12).reshape(3, 2, 2), np.array([2, 1, 2]))
     for function in (take, jax.jit(take)):
         taken = function(padded, np.array([1, 0]))
         np.testing.assert_array_equal(taken.x, padded.x[[1, 0]])

@@ -1,0 +1,68 @@
+"""Files in the .ts format of the time series archives."""
+
+import numpy as np
+import pytest
+
+from purezoo.errors import UserError
+from purezoo.train.data import Data, load, peek
+from purezoo.train.data.examples import Ragged
+
+HEADER = "#about\n@problemName Toy\n@timeStamps false\n@univariate false\n@classLabel true a b\n@data\n"
+LINES = ["1,2,3:4,5,6:a", "7,8:9,10:b"] * 6
+
+
+def written(folder, lines=LINES, header=HEADER, name="Toy_TRAIN.ts"):
+    path = folder / name
+    path.write_text(header + "\n".join(lines) + "\n")
+    return path
+
+
+def test_dimensions_steps_and_labels(tmp_path):
+    path = written(tmp_path)
+    dataset = load(Data(source=str(path)), "classification")
+    assert isinstance(dataset.x, Ragged)
+    np.testing.assert_array_equal(dataset.x.x[0], [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(dataset.x.x[1], [[7, 9], [8, 10], [0, 0]])
+    assert dataset.x.lengths.tolist() == [3, 2] * 6
+    assert (dataset.y.tolist(), dataset.info.classes) == ([0, 1] * 6, ("a", "b"))
+    assert peek(Data(source=str(path))) == ((3, 2), 2)
+
+
+@pytest.mark.parametrize("named", ["Toy_TRAIN.ts", "Toy_TEST.ts"])
+def test_the_archives_pair_gives_the_test(tmp_path, named):
+    written(tmp_path)
+    written(tmp_path, LINES[:2], name="Toy_TEST.ts")
+    dataset = load(Data(source=str(tmp_path / named), validation=0), "classification")
+    assert dataset.info.counts == {"train": 12, "test": 2}
+    assert dataset.splits["test"].tolist() == [12, 13]
+
+
+def test_gaps(tmp_path):
+    path = written(tmp_path, ["1,?,3:a", "4,5,6:b"] * 6)
+    with pytest.raises(UserError, match=r"Line 7 of .*: the value of step 1 .* is missing"):
+        load(Data(source=str(path)), "classification")
+    assert load(Data(source=str(path), fill="linear"), "classification").x[0].tolist() == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "header", "said"),
+    [
+        ([*LINES, "1,2:3:a"], HEADER, "Line 19 of .* has dimensions of 2, 1 steps"),
+        ([*LINES, "1,2:a"], HEADER, "Line 19 of .* has 1 dimensions, and the first example 2"),
+        ([*LINES, "1,x:2,3:a"], HEADER, "Line 19 of .*could not convert"),
+        ([*LINES, "1:2:c"], HEADER, "the class 'c', which @classLabel lacks"),
+        ([], HEADER, "holds no example"),
+        (LINES, "", "no line @data"),
+        (LINES, HEADER.replace("timeStamps false", "timeStamps true"), "time stamps"),
+        (LINES, HEADER.replace("@classLabel true a b", "@targetLabel true"), "numbers to predict"),
+        (["1,2:3,4"], HEADER.replace("@classLabel true a b", "@classLabel false"), "have no class labels"),
+    ],
+)
+def test_files_that_do_not_do(tmp_path, lines, header, said):
+    with pytest.raises(UserError, match=said):
+        load(Data(source=str(written(tmp_path, lines, header))), "classification")
+
+
+def test_fill_is_for_series():
+    with pytest.raises(UserError, match=r"--data\.fill is for"):
+        Data(source="digits", fill="zero")
