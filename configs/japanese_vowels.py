@@ -1,9 +1,12 @@
 """Nine speakers told apart by how they say two vowels: 12 coefficients a step, 7 to 29 steps.
 
-`purezoo train japanese_vowels --data.source FILE --train.seeds 5`
-
 FILE is JapaneseVowels_TRAIN.ts of the UEA archive (it also lies in the package sktime), with JapaneseVowels_TEST.ts
 beside it. Kudo, Toyama and Shimbo 1999, doi:10.1016/S0167-8655(99)00077-X.
+
+`purezoo train japanese_vowels --data.source FILE --train.seeds 5`
+
+Measured on the test split: accuracy 98.81 ± 0.31 % (5 seeds), 31,113 parameters,
+15 s in all one after another, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import RNN
