@@ -44,6 +44,8 @@ def workplace(tmp_path_factory, text_file, recordings, ts_file):
     shutil.copytree(recordings, folder / "recordings")
     shutil.copy(recordings / "test" / "3" / "0.wav", folder / "three.wav")
     shutil.copy(ts_file, folder / "JapaneseVowels_TRAIN.ts")
+    sales = [f"2020-{1 + i // 28:02}-{1 + i % 28:02},{i % 7},{i}" for i in range(28)]
+    (folder / "sales.csv").write_text("\n".join(["day,umbrellas,hats", *sales]) + "\n")
     (folder / "input.txt").write_text(text_file.read_text())
     homes = [f"{area},{rooms},{1000 * area + 5000 * rooms}" for area in range(30, 50) for rooms in (1, 2, 3)]
     (folder / "houses.csv").write_text("\n".join(["area,rooms,price", *homes]) + "\n")
@@ -62,7 +64,7 @@ def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     if words[0] == "train" and not {"--resume", "--help"} & set(words):
         words += [*map(str, tiny.get(words[1], ())), *QUICK]
     code, said, errors = purezoo(*words)
-    assert (code, errors) == (0, ""), line
+    assert (code, errors) == (0, ""), f"{line}: {errors}"
     assert said
 
 

@@ -72,7 +72,10 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
             raise
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
     wanted = experiment.task.outputs(info)
-    places = {"segmentation": shape[:-1], "language": shape}.get(info.kind, ())
+    every = shape[:1] if out.ndim == 3 else ()  # a forecast of every step
+    if every and getattr(experiment.model, "bidirectional", False):
+        raise UserError(f"{network} reads from both ends, and would see at each step what it is to forecast")
+    places = {"segmentation": shape[:-1], "language": shape, "forecast": every}.get(info.kind, ())
     if out.shape[1:-1] != places:
         each = f"each of {' x '.join(map(str, places))} {'tokens' if info.tokens else 'pixels'}"
         each = each if places else "each example"
@@ -80,7 +83,9 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     if out.shape != (experiment.train.batch_size, *places, wanted):
         names = {field.name for field in dataclasses.fields(experiment.model)} & {"classes", "outputs", "vocabulary"}
         mend = "".join(f": set --model.{name} {wanted}" for name in names)
-        what = {"regression": "targets", "language": f"different {info.tokens}"}.get(info.kind, "classes")
+        what = {"regression": "targets", "forecast": "series", "language": f"different {info.tokens}"}.get(
+            info.kind, "classes"
+        )
         raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and the data have {wanted} {what}{mend}")
     try:
         return jax.eval_shape(compiled.init, hyper)

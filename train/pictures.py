@@ -24,8 +24,12 @@ def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Func
         x, y = examples(dataset, rows[:6])
         guess = predict_rows(functions, weights, x, len(x)).argmax(-1)
         segmented(Figure(figsize=(6, 2 * len(x)), layout="constrained"), x, y, guess, dataset, folder)
+    if info.kind == "forecast":
+        x, y = examples(dataset, rows)
+        guess = predict_rows(functions, weights, x, experiment.train.eval_batch_size)
+        forecast(Figure(figsize=(9, 2 + 2 * len(info.targets)), layout="constrained"), x, y, guess, dataset, folder)
     is_picture = info.kind == "classification" and len(info.shape) == 3 and info.shape[-1] in (1, 3)
-    if is_picture or info.kind == "regression":
+    if is_picture or (info.kind == "regression" and len(info.targets) <= 4):
         x, y = examples(dataset, rows)
         outputs = predict_rows(functions, weights, x, experiment.train.eval_batch_size)
         figure = Figure(figsize=(8, 5) if is_picture else (5, 5), layout="constrained")
@@ -102,6 +106,21 @@ def segmented(figure, x: np.ndarray, y: np.ndarray, guess: np.ndarray, dataset: 
     boxes = [Patch(facecolor=colors[i] / 255, edgecolor="gray", label=name) for i, name in names.items()]
     figure.legend(handles=boxes[:24], loc="outside lower center", ncols=6, fontsize=8)
     figure.savefig(folder / "segmented.png", dpi=120)
+
+
+def forecast(figure, x: np.ndarray, y: np.ndarray, outputs: np.ndarray, dataset: Dataset, folder: Path) -> None:
+    """The series over the test split, with free-running forecasts one after another, in the series' own units."""
+    info = dataset.info
+    guess = outputs * np.asarray(info.x_std) + np.asarray(info.x_mean)  # [N, H, K]
+    history = np.concatenate([x[0], y[:, 0], y[-1, 1:]])  # windows follow one another step by step
+    for k, axes in enumerate(figure.subplots(len(info.targets), 1, squeeze=False)[:, 0]):
+        axes.plot(history[:, k], color="black", linewidth=1, label="truth")
+        for i in range(0, len(guess), info.horizon):
+            steps = info.shape[0] + i + np.arange(info.horizon)
+            axes.plot(steps, guess[i, :, k], color="tab:orange", marker=".", label="forecast" if not i else None)
+        axes.set(xlabel="step", ylabel=info.targets[k], title=f"forecasts of {info.horizon} steps, test split")
+        axes.legend()
+    figure.savefig(folder / "forecast.png", dpi=120)
 
 
 def predicted_against_true(figure, y: np.ndarray, outputs: np.ndarray, dataset: Dataset, folder: Path) -> None:

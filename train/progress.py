@@ -5,6 +5,8 @@ import sys
 import time
 from collections.abc import Mapping
 
+DETAILS = ("iou_", "naive_", "seasonal_")  # metrics that no line of progress shows: single classes, and baselines
+
 
 class Progress:
     """Prints to standard output. `steps` is the length of the run."""
@@ -41,7 +43,7 @@ class Progress:
         """A line of an evaluation; on a terminal the next one takes its place."""
         parts = [f"step {step}/{self.steps}  epoch {epoch:.4g}"]
         for name, metrics in (("train", train), ("validation", validation)):
-            shown = {k: v for k, v in metrics.items() if not k.startswith("iou_")}  # those of single classes are many
+            shown = {k: v for k, v in metrics.items() if not k.startswith(DETAILS)}
             parts += [name + "".join(f" {k} {v:.4f}" for k, v in shown.items())] if metrics else []
         if self.quiet:
             return

@@ -16,6 +16,7 @@ from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
 from .data.masks import write_mask
+from .data.series import read_series, sunspots, times_after
 from .evaluation import evaluate_split, predict_rows
 from .folder import load_data, load_info, read_json
 from .pictures import probabilities
@@ -104,7 +105,9 @@ def predict_files(folder: Path, files: list[Path], trust: bool, masks: str = "")
         raise UserError(f"--masks is for the classes of pixels, and {folder} learned a {info.kind}")
     if masks and Path(masks).exists() and not Path(masks).is_dir():
         raise UserError(f"--masks {masks} is no folder")
-    for path in files:
+    for path in files if info.kind == "forecast" else ():
+        records += forecast_of(path, opened)
+    for path in files if info.kind != "forecast" else ():
         inputs = read_inputs(path, info)
         for note in inputs.notes:
             print(f"purezoo: {note}", file=sys.stderr)
@@ -135,6 +138,24 @@ def predict_files(folder: Path, files: list[Path], trust: bool, masks: str = "")
         for target, mask in found.items():
             write_mask(target, mask)
     return records
+
+
+def forecast_of(path: Path, opened: list) -> list[dict[str, Any]]:
+    """A record for each step that follows a series; with several seeds the mean of their forecasts."""
+    info = opened[0][1]
+    series = read_series(path, info.time, info.fill, info.features) if info.time else sunspots()
+    window, horizon = info.shape[0], info.horizon
+    if len(series.values) < window:
+        raise UserError(f"{path} has {len(series.values)} steps, and the model reads {window}")
+    x = series.values[None, -window:]
+    found = np.mean(
+        [predict_rows(compiled, weights, x, 1)[0] for _, _, compiled, weights in opened], 0, dtype=np.float64
+    )
+    found = found * np.asarray(info.x_std) + np.asarray(info.x_mean)
+    return [
+        {"input": time, "predicted": dict(zip(info.targets, map(float, row), strict=True))}
+        for time, row in zip(times_after(series.times, horizon), found, strict=True)
+    ]
 
 
 def mask_name(name: str) -> str:

@@ -42,7 +42,8 @@ class Functions(NamedTuple):
     init: Callable[..., RunState]  # (hyper, arrays by dotted name to start from = {})
     step: Callable[[RunState, Hyper, dict], RunState]
     evaluate: Callable[[dict, dict], dict]  # ({"params", "state"}, batch) -> metrics
-    predict: Callable[[dict, jax.Array], jax.Array]  # ({"params", "state"}, raw x) -> outputs of the network, float32
+    # ({"params", "state"}, raw x) -> outputs of the network, float32; of a series the whole forecast
+    predict: Callable[[dict, Any], jax.Array]
 
 
 def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
@@ -58,6 +59,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     train, optimizer = experiment.train, experiment.optimizer
     half_precision = train.precision == "bfloat16"
     task_loss = experiment.task.loss(info)
+    outputs = getattr(experiment.task, "forecast", lambda info: plain)(info)
     prepare, prepare_target = preparation(info)
     change, mix = augmentation(experiment.augment, info)
     per_epoch = max(1, info.counts.get("train", 0) // train.batch_size)
@@ -158,7 +160,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         return metrics
 
     def predict(weights: dict, x: jax.Array) -> jax.Array:
-        return apply_seen(weights["params"], weights["state"], prepare(x))[0].astype(jnp.float32)
+        return outputs(apply_seen, weights["params"], weights["state"], prepare(x)).astype(jnp.float32)
 
     return Functions(init, step, evaluate, predict)
 
@@ -168,6 +170,11 @@ def hyper_parameters(experiment: Experiment, seeds: list[int]) -> Hyper:
     optimizer = experiment.optimizer
     names = ("learning_rate", "weight_decay", "l1", "l2", "ema")
     return {"seed": jnp.array(seeds, jnp.uint32)} | {n: jnp.full(len(seeds), getattr(optimizer, n)) for n in names}
+
+
+def plain(apply: Callable, params, state, x) -> jax.Array:
+    """What a network predicts: its outputs. A task of forecasting makes more of it."""
+    return apply(params, state, x)[0]
 
 
 def preparation(info: Info) -> tuple[Callable, Callable]:
@@ -187,6 +194,8 @@ def preparation(info: Info) -> tuple[Callable, Callable]:
         return x.reshape(len(x), -1, x.shape[-1])[:, order].reshape(x.shape)
 
     def targets(y):
+        if info.kind == "forecast":
+            return (y - x_mean) / x_std
         if info.kind != "regression":
             return y
         return (y - jnp.asarray(info.y_mean, jnp.float32)) / jnp.asarray(info.y_std, jnp.float32)
@@ -201,6 +210,7 @@ def example_batch(experiment: Experiment, info: Info) -> dict:
         "classification": jnp.zeros(n, jnp.int32),
         "segmentation": jnp.zeros((n, *info.shape[:2]), jnp.uint8),
         "language": jnp.zeros((n, *info.shape), jnp.int32),
+        "forecast": jnp.zeros((n, info.horizon, len(info.targets))),
     }
     y = targets.get(info.kind, jnp.zeros((n, len(info.targets))))
     x = jax.tree.map(lambda spec: jnp.zeros(spec.shape, spec.dtype), input_spec(info, n))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...errors import UserError, nearest
 
-BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes")  # scikit-learn's, part of its package
+BUNDLED = ("digits", "digit_scenes", "iris", "wine", "breast_cancer", "diabetes", "ball", "sunspots")
 NAMED = (*BUNDLED, "mnist", "idx")
 FILES = (".csv", ".npz", ".txt", ".ts")
 TEXT = "text:"  # before the path of a file that is read as a text, whatever its suffix
@@ -25,8 +25,9 @@ class Data:
 
     source: str = "digits"
     """digits, iris, wine, breast_cancer, diabetes (they come with scikit-learn, no download); digit_scenes (its digits
-    strewn over a canvas, a class for each pixel); mnist (IDX files or a prepared TFDS folder in --data.dir); idx (any
-    data set in MNIST's IDX files in --data.dir); tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets);
+    strewn over a canvas, a class for each pixel); ball (a simulated flight); sunspots (a series; extra `series`);
+    mnist (IDX files or a prepared TFDS folder in --data.dir); idx (any data set in MNIST's IDX files in --data.dir);
+    tfds:NAME[/CONFIG][:VERSION] (prepared by tensorflow-datasets);
     folder:PATH, pictures as class/name.jpg or train/class/name.jpg, validation/..., test/... (for segmentation
     images/name.jpg and masks/name.png, or train/images/name.jpg, ...); recordings as class/name.wav;
     text:PATH, any file as a text; or a path to such a folder, or to a .csv, .npz, .txt or .ts file"""
@@ -38,12 +39,17 @@ class Data:
     """text only: what it is made of. A character that the training part does not have becomes the unknown one, U+FFFD;
     bytes are 256, and any file can be read so"""
     window: int = 128
-    """text only: tokens in an example; windows do not overlap, and the last ones are the test split, in their order"""
+    """tokens of a text in an example, or steps of a series that a forecast is made from. Windows of a text do not
+    overlap; of both the last part is the test"""
+    horizon: int = 1
+    """series only: steps to forecast"""
+    time: str = ""
+    """CSV only: the name of the column that holds the time, numbers or dates; the other columns are series"""
     steps: int = 0
     """sequences only: cut longer ones to so many steps; 0: take them whole"""
     fill: Literal["", "previous", "linear", "zero"] = ""
-    """.ts files: what stands for a missing value: the one before it, the line between its neighbours, or zero; empty:
-    refuse it"""
+    """.ts files and series: what stands for a missing value: the one before it, the line between its neighbours, or
+    zero; empty: refuse it"""
     features: Literal["log_mel", "mfcc"] = "log_mel"
     """recordings only: 40 logarithms of mel-scaled energies, or 13 cepstral coefficients, of frames of 25 ms, one every
     10 ms"""
@@ -91,10 +97,16 @@ class Data:
             raise UserError(f"--data.examples is a number of training examples, or 0, not {self.examples}.")
         if self.steps < 0 or self.rate < 0 or 0 < self.rate < 1000:
             raise UserError("--data.steps is a number of steps, or 0; --data.rate one of samples, at least 1000, or 0.")
-        if self.fill and self.file != ".ts":
-            raise UserError(f"--data.fill is for .ts files, and the source is '{self.source}'.")
-        if self.window < 1:
-            raise UserError(f"--data.window is a number of tokens, at least 1, not {self.window}.")
+        if self.fill and self.file != ".ts" and not self.is_series:
+            raise UserError(f"--data.fill is for .ts files and series, and the source is '{self.source}'.")
+        if self.window < 1 or self.horizon < 1:
+            raise UserError(f"--data.window and --data.horizon are at least 1, not {self.window} and {self.horizon}.")
+        if self.time and (self.file != ".csv" or self.target):
+            raise UserError(
+                "--data.time names a column of a CSV file, whose other columns are forecast: no --data.target."
+            )
+        if self.is_series and (self.classes or self.examples or self.shuffle_pixels or self.steps):
+            raise UserError("--data.classes, .examples, .shuffle-pixels and .steps are not for series to forecast.")
         if self.split_seed < 0:
             raise UserError(f"--data.split-seed is {self.split_seed}: it must not be negative.")
         if self.source == "idx" and not self.dir:
@@ -124,6 +136,11 @@ class Data:
             raise UserError("--data.classes, --data.examples and --data.shuffle-pixels are not for texts.")
         if self.target and self.file != ".csv":
             raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the source is a series to forecast."""
+        return self.source == "sunspots" or bool(self.time)
 
     @property
     def file(self) -> str:

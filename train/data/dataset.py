@@ -19,6 +19,8 @@ from .npz import peek_npz, read_npz
 from .pairs import peek_pairs, read_pairs
 from .ragged import cut, real_rows
 from .raw import Raw, check_finite
+from .series import Series, read_series, sunspots
+from .series import windows as cut_series
 from .sound import holds_recordings, peek_recordings, read_recordings
 from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
@@ -51,6 +53,8 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     """
     if data.file == ".txt" or kind == "language":
         return _load_text(data, kind, splits)
+    if data.is_series or kind == "forecast":
+        return _load_series(data, kind, splits)
     stream = _stream(data, kind)
     part = bool(data.classes or data.examples)
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
@@ -184,6 +188,45 @@ def _load_text(data: Data, kind: Kind, splits: Splits | None) -> Dataset:
     return Dataset(text.x, text.y, splits, info, set())
 
 
+def _load_series(data: Data, kind: Kind, splits: Splits | None) -> Dataset:
+    """A series and its record."""
+    if not data.is_series or kind != "forecast":
+        mend = (
+            "a series: use a forecasting task"
+            if data.is_series
+            else "no series: name the column of its time, --data.time"
+        )
+        raise UserError(f"{data.source} is {mend}.")
+    series = _series(data)
+    made = cut_series(series, data.window, data.horizon, data.test, data.validation, data.source)
+    if splits is not None and not all(np.array_equal(splits.get(n, ()), rows) for n, rows in made.splits.items()):
+        raise UserError(f"The recorded splits do not fit {data.source}: it changed.")
+    x_mean, x_std = moments(series.values, np.arange(made.trained) if data.standardize else None)
+    info = Info(
+        source=data.source,
+        kind=kind,
+        shape=(data.window, len(series.names)),
+        classes=(),
+        features=series.names,
+        targets=series.names,
+        x_mean=x_mean,
+        x_std=x_std,
+        y_mean=(),
+        y_std=(),
+        pixel_max=0.0,
+        fingerprint=_fingerprint(series.values, made.y.values),
+        counts={name: len(rows) for name, rows in made.splits.items()},
+        fill=data.fill,
+        horizon=data.horizon,
+        time=data.time,
+    )
+    return Dataset(made.x, made.y, made.splits, info, set())
+
+
+def _series(data: Data) -> Series:
+    return sunspots() if data.source == "sunspots" else read_series(data.path, data.time, data.fill)
+
+
 def peek(data: Data, kind: Kind = "classification") -> tuple[tuple[int, ...], int] | None:
     """The shape of one example and the number of classes or targets, without reading the examples; None if unknown."""
     known = _peek(data, kind)
@@ -199,6 +242,9 @@ def _peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
         return peek_recordings(data)
     if data.file == ".txt":
         return peek_text(data.path, data.tokens, data.window)
+    if data.is_series:
+        count = len(_series(data).names)
+        return (data.window, count), count
     if data.source == "mnist":
         return (28, 28, 1), 10
     if data.source == "idx":

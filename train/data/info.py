@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ...errors import UserError
 
-Kind = Literal["classification", "regression", "segmentation", "language"]
+Kind = Literal["classification", "regression", "segmentation", "language", "forecast"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Info:
     targets: tuple[str, ...]  # names of the target columns; () where there are classes
     x_mean: tuple[float, ...]  # of the training split, one for each feature or channel; 0 without standardisation
     x_std: tuple[float, ...]  # likewise; 1 for a constant feature and without standardisation
-    y_mean: tuple[float, ...]  # regression: one for each target; else ()
+    y_mean: tuple[float, ...]  # regression: one for each target; else (), of forecasts those of x hold
     y_std: tuple[float, ...]
     pixel_max: float  # the value of white in an image, 255 for pictures stored as bytes; 0 for tables
     fingerprint: str  # SHA-256 of shape, dtype and every value of x and y, in the order of the source
@@ -38,6 +38,8 @@ class Info:
     rate: int = 0  # of recordings, in Hz
     steps: int = 0  # sequences were cut to so many steps; 0: not
     fill: Literal["", "previous", "linear", "zero"] = ""  # what stands where a number was missing
+    horizon: int = 0  # steps of a series to forecast
+    time: str = ""  # the column of a series that holds the time
     size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are
 
     def to_json(self) -> dict[str, Any]:

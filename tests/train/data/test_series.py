@@ -1,0 +1,135 @@
+"""Series for forecasting: windows that keep the future apart, times in order, gaps by a rule."""
+
+import numpy as np
+import pytest
+
+from purezoo.errors import UserError
+from purezoo.train.data import Data, load, peek
+from purezoo.train.data.ball import AHEAD, BEFORE, BETWEEN, GRAVITY, NOISE, at, flight, read_ball
+from purezoo.train.data.examples import take
+from purezoo.train.data.series import read_series, times_after
+
+SETTINGS = {"time": "day", "window": 5, "horizon": 3, "test": 0.2, "validation": 0.2}
+
+
+def written(folder, rows, header="day,a,b"):
+    path = folder / "series.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def ascending(n=60):
+    return [f"{i},{i / 10},{100 - i}" for i in range(n)]
+
+
+def forecast(path, **settings):
+    return load(Data(source=str(path), **(SETTINGS | settings)), "forecast")
+
+
+def test_every_window_has_its_own_future(tmp_path):
+    dataset = forecast(written(tmp_path, ascending()))
+    rows = np.arange(len(dataset.x) - 3)
+    x, y = take(dataset.x, rows), take(dataset.y, rows)
+    assert (x.shape[1:], y.shape[1:]) == ((5, 2), (3, 2))
+    np.testing.assert_allclose(y[:, :, 0], x[:, -1:, 0] + np.array([0.1, 0.2, 0.3]), atol=1e-5)
+    assert (dataset.info.shape, dataset.info.targets, dataset.info.horizon) == ((5, 2), ("a", "b"), 3)
+    assert peek(Data(source=str(tmp_path / "series.csv"), **SETTINGS), "forecast") == ((5, 2), 2)
+
+
+def test_no_future_lies_in_two_splits(tmp_path):
+    dataset = forecast(written(tmp_path, ascending()))
+    future = {name: {*np.ravel(rows[:, None] + 5 + np.arange(3))} for name, rows in dataset.splits.items()}
+    assert max(future["train"]) < min(future["validation"]) <= max(future["validation"]) < min(future["test"])
+    assert max(future["test"]) == 59
+    assert min(future["test"]) == 48  # the last fifth of 60
+    steps = np.array([float(row.split(",")[1]) for row in ascending()])[: max(future["train"]) + 1]
+    np.testing.assert_allclose((dataset.info.x_mean[0], dataset.info.x_std[0]), (steps.mean(), steps.std()), rtol=1e-5)
+
+
+def test_gaps(tmp_path):
+    rows = ascending()
+    rows[4] = "4,,96"
+    with pytest.raises(UserError, match=r"the value of step 4 .* is missing in column 0"):
+        forecast(written(tmp_path, rows))
+    assert take(forecast(tmp_path / "series.csv", fill="linear").x, np.array([0]))[0, 4, 0] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "said"),
+    [
+        (ascending(12), {}, "has 12 steps, too few for a validation split"),
+        (["1,2,3", "1,3,4"], {}, "Line 3 of .*: the time 1 does not come after 1"),
+        (["2,2,3", "1,3,4"], {}, "the time 1 does not come after 2"),
+        (["1,2,3", "2,x,4"], {}, "Line 3 of .*column 'a': 'x' is no number"),
+        (["1,2,3", "2,inf,4"], {}, "infinite"),
+        (["1,2,3", "2,4"], {}, "has 2 cells"),
+        (["soon,2,3"] * 2, {}, "'soon' is neither a number nor a date"),
+        ([], {}, "no rows"),
+        (ascending(), {"time": "dya"}, "no column 'dya'. Did you mean 'day'"),
+        (ascending(), {"horizon": 0}, "at least 1"),
+        (ascending(), {"target": "a"}, "no --data.target"),
+    ],
+)
+def test_series_that_do_not_do(tmp_path, rows, settings, said):
+    with pytest.raises(UserError, match=said):
+        forecast(written(tmp_path, rows), **settings)
+
+
+def test_a_series_needs_the_task_and_the_task_a_series(tmp_path):
+    with pytest.raises(UserError, match="use a forecasting task"):
+        load(Data(source=str(written(tmp_path, ascending())), time="day"), "regression")
+    with pytest.raises(UserError, match=r"no series: name the column of its time, --data\.time"):
+        load(Data(source="iris"), "forecast")
+
+
+def test_a_constant_series_is_standardised_by_one(tmp_path):
+    assert forecast(written(tmp_path, [f"{i},7,{i}" for i in range(60)])).info.x_std[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "after"),
+    [
+        (["1700", "1701", "1702"], ["1703", "1704"]),
+        (["0.5", "1", "1.5"], ["2", "2.5"]),
+        (["2024-11-01", "2024-12-01"], ["2025-01", "2025-02"]),
+        (["2024-02", "2024-03"], ["2024-04", "2024-05"]),
+        (["2024-02-27", "2024-02-28"], ["2024-02-29", "2024-03-01"]),
+        (["1", "2", "4"], ["+1", "+2"]),
+    ],
+)
+def test_times_go_on(times, after):
+    assert times_after(times, 2) == after
+
+
+def test_dates_are_compared_as_dates(tmp_path):
+    rows = [f"{date},1,2" for date in ("2024-09-30", "2024-10-01", "2024-10-02")]
+    assert read_series(written(tmp_path, rows), "day", "").times[-1] == "2024-10-02"
+
+
+def test_sunspots_are_those_of_the_observatory():
+    dataset = load(Data(source="sunspots", window=22, horizon=11), "forecast")
+    first = take(dataset.x, np.array([0]))[0, :, 0]
+    assert first[:3].tolist() == [5, 11, 16]
+    assert len(dataset.x.values) == 309
+
+
+def test_a_ball_falls_and_bounces():
+    path = flight(np.array([[0.0, 2.0]]), np.array([[1.0, 0.0]]), 2.0)[0]
+    fall = np.sqrt(2 * 2.0 / GRAVITY)  # s until the floor
+    t = 0.005 * np.arange(len(path))
+    before = t < fall
+    np.testing.assert_allclose(path[before, 1], 2 - GRAVITY * t[before] ** 2 / 2, atol=1e-9)
+    np.testing.assert_allclose(path[:, 0], t, atol=1e-9)
+    assert path[:, 1].min() > -0.001
+    assert path[~before, 1].max() == pytest.approx(2 * 0.8**2, rel=0.03)  # height goes with the speed's square
+
+
+def test_ball_examples_are_snapshots_with_noise():
+    raw = read_ball()
+    whole = raw.x.lengths == 10
+    x, y = raw.x.x[whole], raw.y[whole].reshape(-1, 1 + len(AHEAD), 2)
+    speed = (x[:, 1:, 0] - x[:, :-1, 0]) / BETWEEN  # constant but for noise
+    assert (speed - speed.mean(1, keepdims=True)).std() == pytest.approx(NOISE * np.sqrt(2) / BETWEEN, rel=0.1)
+    np.testing.assert_allclose(x[:, 0, 0] - BEFORE * speed.mean(1), y[:, 0, 0], atol=0.1)
+    np.testing.assert_allclose(x[:, -1, 0] + AHEAD[-1] * speed.mean(1), y[:, -1, 0], atol=0.15)
+    assert at(np.arange(10.0).reshape(1, 5, 2), np.array([[0.0, 0.01]])).tolist() == [[[0, 1], [4, 5]]]

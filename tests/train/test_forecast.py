@@ -1,0 +1,142 @@
+"""Forecasts: free-running feeds predictions back, baselines are what they say, and a sine is learned."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from purezoo.errors import UserError
+from purezoo.train.data import Data, load
+from purezoo.train.forecast import Forecast, free_run
+
+WINDOW, HORIZON = 6, 4
+
+
+@pytest.fixture(scope="module")
+def waves(tmp_path_factory):
+    """Two waves of twelve steps, one of them ten times as high."""
+    path, t = tmp_path_factory.mktemp("series") / "waves.csv", np.arange(240)
+    rows = [f"{i},{np.sin(i * np.pi / 6):.5f},{10 * np.cos(i * np.pi / 6):.5f}" for i in t]
+    path.write_text("\n".join(["step,low,high", *rows]) + "\n")
+    return path
+
+
+def batch_of(path):
+    info = load(Data(source=str(path), time="step", window=WINDOW, horizon=HORIZON), "forecast").info
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(5, WINDOW, 2)), random.normal(size=(5, HORIZON, 2))
+    return info, {"x": jnp.asarray(x), "y": jnp.asarray(y), "weight": jnp.array([1, 1, 0, 1, 0.0])}
+
+
+def test_free_run_reads_its_own_predictions():
+    x = jnp.array([[[1.0], [2.0], [4.0]]])
+    assert free_run(lambda x: x[:, -1] + x[:, -2], x, 4).ravel().tolist() == [6, 10, 16, 26]
+    every = free_run(lambda x: x * 2, x, 3)  # of a network with an output at every step the last counts
+    assert every.ravel().tolist() == [8, 16, 32]
+
+
+def test_metrics_are_in_own_units_beside_the_baselines(waves):
+    info, batch = batch_of(waves)
+    task = Forecast(season=3)
+
+    def last_but_one(params, state, x, *, key=None, train=False):
+        return x[:, -2], state
+
+    sums = task.loss(info)(last_but_one, {}, {}, batch)[1][1]
+    found = task.summarize({k: (np.asarray(a), np.asarray(b)) for k, (a, b) in sums.items()})
+    real, unit = np.asarray(batch["weight"]) > 0, np.array(info.x_std)
+    x, y = np.asarray(batch["x"])[real], np.asarray(batch["y"])[real]
+    guess = np.stack([x[:, -2], x[:, -1], x[:, -2], x[:, -1]], 1)
+    for name, forecast in {
+        "": guess,
+        "naive_": np.repeat(x[:, -1:], HORIZON, 1),
+        "seasonal_": x[:, [-3, -2, -1, -3]],
+    }.items():
+        error = (forecast - y) * unit
+        assert found[f"{name}rmse"] == pytest.approx(np.sqrt(np.mean(error**2)), rel=1e-5)
+        assert found[f"{name}mae"] == pytest.approx(np.mean(np.abs(error)), rel=1e-5)
+        assert found[f"{name}rmse_next"] == pytest.approx(np.sqrt(np.mean(error[:, 0] ** 2)), rel=1e-5)
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_training_on_the_next_value(waves, every):
+    info, batch = batch_of(waves)
+
+    def network(params, state, x, *, key=None, train=False):
+        return (x if every else x[:, -1]), state
+
+    loss = Forecast().loss(info)(network, {}, {}, batch, train=True)[0]
+    real = np.asarray(batch["weight"]) > 0
+    x, y = np.asarray(batch["x"])[real], np.asarray(batch["y"])[real]
+    error = np.concatenate([x[:, 1:], y[:, :1]], 1) - x if every else y[:, 0] - x[:, -1]
+    assert float(loss) == pytest.approx(np.mean(error**2), rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def waves_run(waves, tmp_path_factory):
+    """A network that has learned them from the horizon."""
+    from purezoo.train.cli import run
+
+    config = tmp_path_factory.mktemp("config") / "waves.py"
+    config.write_text(f"""
+from purezoo.models import RNN
+from purezoo.train.config import Experiment, Train
+from purezoo.train.data import Data
+from purezoo.train.forecast import Forecast
+from purezoo.train.optimizers import Optimizer
+
+EXPERIMENT = Experiment(
+    model=RNN(outputs=2, cell="gru", hidden=12),
+    data=Data(source={str(waves)!r}, time="step", window=12, horizon=4),
+    task=Forecast(season=12, train_on="horizon"),
+    optimizer=Optimizer(name="adam", learning_rate=0.02),
+    train=Train(batch_size=16, epochs=40, seeds=2),
+)
+""")
+    folder = config.parent / "run"
+    assert run(["train", str(config), "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def test_waves_are_learned(purezoo, waves_run):
+    metrics = json.loads(purezoo("eval", waves_run, "--json")[1])["metrics"]
+    assert metrics["rmse"] < 0.2 * metrics["naive_rmse"]
+    assert metrics["seasonal_rmse"] == pytest.approx(0, abs=1e-3)
+    again = json.loads(purezoo("eval", waves_run, "--batch-size", 3, "--json")[1])["metrics"]
+    assert metrics == pytest.approx(again, rel=1e-4, abs=1e-6)
+    assert (waves_run / "seed-0" / "forecast.png").is_file()
+
+
+def test_predict_goes_on_after_the_end(purezoo, waves_run, waves):
+    code, said, errors = purezoo("predict", waves_run, waves, "--format", "json")
+    assert (code, errors) == (0, "")
+    records = [json.loads(line) for line in said.splitlines()]
+    assert [record["input"] for record in records] == ["240", "241", "242", "243"]
+    truth = 10 * np.cos(np.arange(240, 244) * np.pi / 6)
+    np.testing.assert_allclose([record["predicted"]["high"] for record in records], truth, atol=2.5)
+
+
+def test_predict_needs_enough_history(purezoo, waves_run, tmp_path):
+    (tmp_path / "short.csv").write_text("step,low,high\n1,2,3\n")
+    code, _, errors = purezoo("predict", waves_run, tmp_path / "short.csv")
+    assert (code, "has 1 steps, and the model reads 12" in errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--task.season", 30), "--task.season 30 is longer than the history"),
+        (("--model.read", "every", "--model.bidirectional"), "would see at each step what it is to forecast"),
+        (("--model.outputs", 3), "the data have 1 series: set --model.outputs 1"),
+        (("--data.window", 400), "too few for a train split"),
+    ],
+)
+def test_what_is_refused(purezoo, flags, said):
+    code, _, errors = purezoo("train", "sunspots", *flags)
+    assert (code, said in errors) == (2, True), errors
+
+
+def test_season_is_no_negative_number():
+    with pytest.raises(UserError, match=r"--task\.season"):
+        Forecast(season=-1)

@@ -1,0 +1,147 @@
+"""Series for forecasting: a CSV with a time column, cut into windows of history and what follows them."""
+
+import importlib.util
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import UserError, nearest
+from .examples import Windows
+from .ragged import Fill, filled
+from .split import Splits
+from .table import open_csv
+
+
+class Series(NamedTuple):
+    """Numbers at times, in their own units."""
+
+    values: np.ndarray  # [L, K] float32
+    names: tuple[str, ...]  # of the K series
+    times: list[str]  # [L], as the file has them
+
+
+class Cut(NamedTuple):
+    """A series in examples."""
+
+    x: Windows  # [N, window, K] history
+    y: Windows  # [N, horizon, K] what follows
+    splits: Splits
+    trained: int  # steps that training examples hold, the first of the series
+
+
+def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) -> Series:
+    """The columns `names` of a CSV (all but `time`), in the order of time.
+
+    UserError, naming the line, for times that are neither numbers nor dates or do not ascend, and for values that are
+    no numbers; missing ones are refused or filled by the rule `fill`.
+    """
+    with open_csv(path) as (header, rows):
+        if time not in header:
+            raise UserError(
+                f"The file {path} has no column '{time}'.{nearest(time, header)} It has {', '.join(header)}."
+            )
+        names = names or tuple(name for name in header if name != time)
+        if missing := [name for name in names if name not in header]:
+            raise UserError(f"The file {path} has no column '{missing[0]}'.{nearest(missing[0], header)}")
+        if not names:
+            raise UserError(f"The file {path} has no column beside the time '{time}'.")
+        places, place, times, values = [header.index(n) for n in names], header.index(time), list[str](), []
+        for line, row in rows:
+            times.append(row[place].strip())
+            values.append([_number(path, line, name, row[i]) for name, i in zip(names, places, strict=True)])
+            if len(times) > 1 and not _moment(path, line, times[-1]) > _moment(path, line, times[-2]):
+                raise UserError(f"Line {line} of {path}: the time {times[-1]} does not come after {times[-2]}.")
+    if not values:
+        raise UserError(f"The file {path} has a header and no rows.")
+    return Series(filled(np.array(values, np.float32), fill, str(path)), names, times)
+
+
+def sunspots() -> Series:
+    """The yearly numbers of sunspots, 1700 to 2008, as the package statsmodels carries them (of the Royal Observatory
+    of Belgium). Only its file is read."""
+    package = importlib.util.find_spec("statsmodels")
+    if package is None or package.origin is None:
+        raise UserError("The sunspots come with the extra `series`: pip install 'purezoo[series]'.")
+    path = Path(package.origin).parent / "datasets" / "sunspots" / "sunspots.csv"
+    return read_series(path, "YEAR", "")
+
+
+def windows(series: Series, window: int, horizon: int, test: float, validation: float, what: str) -> Cut:
+    """Every window of history with the horizon behind it. The last part of the series, a fraction `test`, is the test,
+    the part before it, the fraction `validation` of the rest, the validation: no example's future lies in two splits.
+
+    UserError where a split would have no example.
+    """
+    steps = len(series.values)
+    tested = steps - round(test * steps)
+    trained = tested - round(validation * tested)
+    begins = np.arange(max(0, steps - window - horizon + 1))
+    first, last = begins + window, begins + window + horizon  # of the future, the last excluded
+    splits = {"train": begins[last <= trained]}
+    if validation:
+        splits["validation"] = begins[(first >= trained) & (last <= tested)]
+    splits["test"] = begins[first >= tested]
+    if empty := [name for name, rows in splits.items() if not len(rows)]:
+        raise UserError(
+            f"{what} has {steps} steps, too few for a {empty[0]} split with --data.window {window} and --data.horizon "
+            f"{horizon}: choose smaller ones."
+        )
+    future = Windows(series.values[window:], horizon, 1)
+    splits = {name: rows.astype(np.int32) for name, rows in splits.items()}
+    return Cut(Windows(series.values, window, 1), future, splits, trained)
+
+
+def times_after(times: list[str], horizon: int) -> list[str]:
+    """The `horizon` times after those, where they are at even steps: numbers, months or days; else +1, +2, ..."""
+    for parse, show in ((_numbers, lambda t: f"{t:g}"), (_months, str), (_days, str)):
+        moments = parse(times)
+        if moments is not None and len(moments) > 1:
+            gaps = np.unique(np.diff(moments))
+            if len(gaps) == 1:
+                return [show(moments[-1] + gaps[0] * (h + 1)) for h in range(horizon)]
+    return [f"+{h + 1}" for h in range(horizon)]
+
+
+def _numbers(times: list[str]) -> np.ndarray | None:
+    try:
+        return np.array(times, float)
+    except ValueError:
+        return None
+
+
+def _months(times: list[str]) -> np.ndarray | None:
+    """Of dates that all are the first of a month, or have no day."""
+    days = _days(times)
+    months = None if days is None else days.astype("datetime64[M]")
+    return months if months is not None and (months.astype("datetime64[D]") == days).all() else None
+
+
+def _days(times: list[str]) -> np.ndarray | None:
+    try:
+        return np.array(times, "datetime64[D]")
+    except ValueError:
+        return None
+
+
+def _moment(path: Path, line: int, time: str):
+    """Something to compare a time by."""
+    try:
+        return float(time)
+    except ValueError:
+        pass
+    try:
+        return np.datetime64(time)
+    except ValueError:
+        raise UserError(f"Line {line} of {path}: the time '{time}' is neither a number nor a date.") from None
+
+
+def _number(path: Path, line: int, name: str, cell: str) -> float:
+    """NaN for an empty cell."""
+    try:
+        value = float(cell) if cell.strip() else np.nan
+    except ValueError:
+        raise UserError(f"Line {line} of {path}, column '{name}': '{cell}' is no number.") from None
+    if np.isinf(value) or abs(value) > 3e38:
+        raise UserError(f"Line {line} of {path}, column '{name}': infinite, or too large for float32.")
+    return value
