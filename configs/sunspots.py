@@ -1,8 +1,8 @@
 """The yearly number of sunspots, forecast from 33 years for the next one and for 11, about a solar cycle.
 
-Its rmse is that of 11 years free-running; the naive forecast's is 73.48, that of the last 11 years again 39.18. Chosen on
-the validation years; four earlier recipes were measured on the test as well (35.68 to 55.41), and two with other settings
-of this one (39.10 and 46.93).
+Its rmse is that of 11 years free-running; the naive forecast's is 73.48, that of the last 11 years again 39.18. Chosen
+on the validation years; four earlier recipes were measured on the test as well (35.68 to 55.41), and two with other
+settings of this one (39.10 and 46.93).
 
 `purezoo train sunspots --train.seeds 5`
 
