@@ -126,7 +126,7 @@ def test_predict_needs_enough_history(purezoo, waves_run, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--task.season", 30), "--task.season 30 is longer than the history"),
+        (("--task.season", 34), "--task.season 34 is longer than the history"),
         (("--model.read", "every", "--model.bidirectional"), "would see at each step what it is to forecast"),
         (("--model.outputs", 3), "the data have 1 series: set --model.outputs 1"),
         (("--data.window", 400), "too few for a train split"),

@@ -52,10 +52,10 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
         return _sequences(series.x, [f"{path.name}[{i}]" for i in range(len(series.x))], info, [], path)
     if suffix == ".csv":
         return _read_csv(path, info)
+    if len(info.shape) == 1:
+        raise UserError(f"{path} is no table, and the model was trained on {info.shape[0]} columns: give CSV or NPZ.")
     if len(info.shape) != 3:
-        raise UserError(
-            f"{path} is no file of the kind that the model was trained on: examples of the shape {list(info.shape)}."
-        )
+        raise UserError(f"{path} is no .ts or NPZ file, and the model was trained on sequences of {list(info.shape)}.")
     return _read_image(path, info)
 
 
