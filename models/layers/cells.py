@@ -27,11 +27,14 @@ class Cell(NamedTuple):
     update(params, state, wx, uh) -> (state, output)
         One step, given wx = x W + b and uh = h U, [B, G] each. All cells have these two products, so `recurrent` makes
         them, the first for all steps at once.
+    adds
+        Whether they enter as their sum alone, so that update(params, state, wx + uh) is the same.
     """
 
     init: Callable[..., dict]
     start: Callable[..., dict]
     update: Callable[..., tuple[dict, Array]]
+    adds: bool = False
 
     def step(self, params: dict, state: dict, x: Array) -> tuple[dict, Array]:
         """x [B, D] -> (state, output [B, H])."""
@@ -53,11 +56,11 @@ def elman(hidden: int, activation: Literal["tanh", "relu"] = "tanh") -> Cell:
     def init(key, inputs, dtype):
         return _weights(key, inputs, hidden, 1, dtype) | {"bias": jnp.zeros(hidden, dtype)}
 
-    def update(params, state, wx, uh):
+    def update(params, state, wx, uh=0):
         h = nonlinearity(wx + uh)
         return {"h": h}, h
 
-    return Cell(init, _zeros(hidden, "h"), update)
+    return Cell(init, _zeros(hidden, "h"), update, adds=True)
 
 
 def lstm(hidden: int, *, forget_bias: float = 1.0, peepholes: bool = False, norm: bool = False) -> Cell:
@@ -84,7 +87,7 @@ def lstm(hidden: int, *, forget_bias: float = 1.0, peepholes: bool = False, norm
             params["bias"] = bias
         return params | ({"peepholes": jnp.zeros((3, hidden), dtype)} if peepholes else {})
 
-    def update(params, state, wx, uh):
+    def update(params, state, wx, uh=0):
         c = state["c"]
         if norm:
             wx, _ = normalize({"scale": params["input_scale"], "bias": params["input_bias"]}, {}, wx)
@@ -99,7 +102,7 @@ def lstm(hidden: int, *, forget_bias: float = 1.0, peepholes: bool = False, norm
         h = sigmoid(o) * jnp.tanh(seen)
         return {"h": h, "c": c}, h
 
-    return Cell(init, _zeros(hidden, "h", "c"), update)
+    return Cell(init, _zeros(hidden, "h", "c"), update, adds=not norm)
 
 
 def gru(hidden: int, *, reset: Literal["before", "after"] = "after") -> Cell:

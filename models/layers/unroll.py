@@ -22,10 +22,9 @@ def unroll(
 
     def window(params, state, steps):
         x, real = steps
-        rest = {name: p for name, p in params.items() if name not in ("kernel", "bias", "recurrent_kernel")}
         hidden = len(params["recurrent_kernel"])
         form = _scan_by_hand if train and hidden >= 8 * x.shape[1] else _scan
-        return form(cell, reverse, rest, params["recurrent_kernel"], keep, state, project(params, x), real)
+        return form(cell, reverse, params, keep, state, x, real)
 
     if not 0 < chunk < len(x):
         return window(params, state, (x, real))
@@ -44,17 +43,17 @@ def unroll(
     return y.reshape(-1, *y.shape[2:])[: len(x)], state
 
 
-def _scan(cell: Cell, reverse: bool, rest, kernel, keep, state, wx, real):
+def _scan(cell: Cell, reverse: bool, params, keep, state, x, real):
     def body(state, step):
         wx, real = step
-        return _step(cell, real, rest, state, wx, _kept(state["h"], keep) @ kernel)
+        return _step(cell, real, params, state, (wx, _kept(state["h"], keep) @ params["recurrent_kernel"]))
 
-    state, y = lax.scan(body, state, (wx, real), reverse=reverse)
+    state, y = lax.scan(body, state, (project(params, x), real), reverse=reverse)
     return y, state
 
 
-def _step(cell: Cell, real, rest, state, wx, uh):
-    after, y = cell.update(rest, state, wx, uh)
+def _step(cell: Cell, real, params, state, products):
+    after, y = cell.update(params, state, *products)
     if real is None:
         return after, y
     real = real[:, None]
@@ -66,46 +65,62 @@ def _kept(h, keep):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _scan_by_hand(cell: Cell, reverse: bool, rest, kernel, keep, state, wx, real):
+def _scan_by_hand(cell: Cell, reverse: bool, params, keep, state, x, real):
     """The same numbers, with a gradient that is faster where units are many and sequences few.
 
     JAX adds to the gradient of the recurrent kernel at every step, a pass over all of that matrix. Here the way back
-    collects the gradients of the recurrent products, and one matrix product after it does all steps at once; in
+    collects the gradients of the products W x and U h, and one matrix product after it does all steps at once; in
     return, what a cell computes element by element is computed again.
     """
-    return _scan(cell, reverse, rest, kernel, keep, state, wx, real)
+    return _scan(cell, reverse, params, keep, state, x, real)
 
 
-def _scan_forward(cell: Cell, reverse: bool, rest, kernel, keep, state, wx, real):
-    """Keeps what the way back needs of each step: the state before it and its recurrent product."""
+def _scan_forward(cell: Cell, reverse: bool, params, keep, state, x, real):
+    """Keeps what the way back needs of each step: the state before it and the two products, or their sum."""
 
     def body(state, step):
         wx, real = step
-        uh = _kept(state["h"], keep) @ kernel
-        after, y = _step(cell, real, rest, state, wx, uh)
-        return after, (y, state, uh)
+        uh = _kept(state["h"], keep) @ params["recurrent_kernel"]
+        products = (wx + uh,) if cell.adds else (wx, uh)
+        after, y = _step(cell, real, params, state, products)
+        return after, (y, state, products)
 
-    last, (y, states, uh) = lax.scan(body, state, (wx, real), reverse=reverse)
-    return (y, last), (rest, kernel, keep, states, wx, uh, real)
+    last, (y, states, products) = lax.scan(body, state, (project(params, x), real), reverse=reverse)
+    return (y, last), (params, keep, states, products, x, real)
 
 
 def _scan_backward(cell: Cell, reverse: bool, saved, gradients):
-    rest, kernel, keep, states, wx, uh, real = saved
+    params, keep, states, products, x, real = saved
     dy, dstate = gradients
+    kernel, recurrent_kernel = params["kernel"], params["recurrent_kernel"]
+    rest = {name: p for name, p in params.items() if name not in ("kernel", "bias", "recurrent_kernel")}
+    transposed = lax.optimization_barrier(recurrent_kernel.T)  # copied once: XLA would read it crosswise at each step
 
     def body(sums, step):
         dstate, drest = sums
-        state, wx, uh, real, dy = step
-        _, pull = jax.vjp(partial(_step, cell, real), rest, state, wx, uh)
-        more, dstate, dwx, duh = pull((dstate, dy))
-        dstate = dstate | {"h": dstate["h"] + _kept(duh @ kernel.T, keep)}
-        # A cell that adds the two products has one array for both gradients, and it is kept once.
-        return (dstate, jax.tree.map(jnp.add, drest, more)), (dwx, None if duh is dwx else duh)
+        state, products, real, dy = step
+        _, pull = jax.vjp(partial(_step, cell, real), rest, state, products)
+        more, dstate, dproducts = pull((dstate, dy))
+        dstate = dstate | {"h": dstate["h"] + _kept(dproducts[-1] @ transposed, keep)}
+        return (dstate, jax.tree.map(jnp.add, drest, more)), dproducts
 
     sums = (dstate, jax.tree.map(jnp.zeros_like, rest))
-    (dstate, drest), (dwx, duh) = lax.scan(body, sums, (states, wx, uh, real, dy), reverse=not reverse)
-    dkernel = jnp.einsum("tbh,tbg->hg", _kept(states["h"], keep), dwx if duh is None else duh)
-    return drest, dkernel, None, dstate, dwx, None
+    (dstate, drest), dproducts = lax.scan(body, sums, (states, products, real, dy), reverse=not reverse)
+    h, dwx, duh = _kept(states["h"], keep), dproducts[0], dproducts[-1]
+    if cell.adds:  # the sum's gradient is that of both products
+        dkernels = _over_all_steps(jnp.concatenate([x, h], -1), dwx)
+        dkernel, drecurrent = jnp.split(dkernels, [x.shape[-1]])
+    else:
+        dkernel, drecurrent = _over_all_steps(x, dwx), _over_all_steps(h, duh)
+    dparams = drest | {"kernel": dkernel, "recurrent_kernel": drecurrent}
+    if "bias" in params:
+        dparams["bias"] = dwx.sum((0, 1))
+    return dparams, None, dstate, dwx @ kernel.T, None
+
+
+def _over_all_steps(a: Array, b: Array) -> Array:
+    """[T, B, I], [T, B, J] -> [I, J], the products of all steps summed."""
+    return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])
 
 
 _scan_by_hand.defvjp(_scan_forward, _scan_backward)
