@@ -17,7 +17,7 @@ from .init import factors, frozen, without
 from .loop import steps_per_epoch
 from .optimizers import optimizer_factory
 from .show import multiply_adds
-from .steps import Functions, RunState, example_batch, input_spec
+from .steps import Functions, RunState, carries_state, example_batch, input_spec
 
 TOGETHER_MULTIPLY_ADDS = 20e6  # on a CPU, a step with more keeps the cores busy by itself
 
@@ -27,8 +27,8 @@ def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder:
     train, optimizer, info = experiment.train, experiment.optimizer, dataset.info
     steps_per_epoch(experiment, dataset)
     run = shapes(experiment, info, compiled)
-    weights, batch = {"params": run.params, "state": run.state}, example_batch(experiment, info)
-    sums = jax.eval_shape(compiled.evaluate, weights, batch)
+    weights = jax.eval_shape(lambda run: compiled.begin(compiled.present(run)), run)
+    sums, _ = jax.eval_shape(compiled.evaluate, weights, example_batch(experiment, info))
     with np.errstate(all="ignore"):
         metrics = experiment.task.summarize(jax.tree.map(lambda a: np.ones(a.shape), sums))
     if train.monitor not in metrics:
@@ -56,6 +56,10 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     }
     hyper["seed"] = jax.ShapeDtypeStruct((), jnp.uint32)
     model, network = experiment.model.build(), type(experiment.model).__name__
+    if carries_state(experiment) and info.kind != "language":
+        raise UserError(f"--model.carry is for windows of a text, and {info.source} has examples of their own")
+    if carries_state(experiment) and experiment.train.accumulate > 1:
+        raise UserError("--model.carry hands on the state of a whole batch, without --train.accumulate")
     experiment.augment.check(info)
     shape = experiment.augment.shape(info.shape)
     spec = input_spec(info, experiment.train.batch_size, shape)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 import jax
 import numpy as np
@@ -42,6 +42,14 @@ def add_up(batches: Iterable[dict], seeds: int = 1) -> Totals:
     return sums
 
 
+def in_order(evaluate: Callable, weights: dict, parts: Iterable) -> Iterator[dict]:
+    """The metrics of batches, each evaluated with the state that the one before it left."""
+    for part in parts:
+        metrics, state = evaluate(weights, part)
+        weights = weights | {"state": state}
+        yield metrics
+
+
 def with_seed_axis(metrics: dict, seeds: int) -> Totals:
     """Metrics in float64, with a leading axis of seeds also where there is only one."""
     return jax.tree.map(lambda a: np.asarray(a, np.float64) if seeds > 1 else np.asarray(a, np.float64)[None], metrics)
@@ -57,7 +65,7 @@ def evaluate_split(functions: Functions, task: Task, weights: dict, dataset: Dat
     evaluate = jax.jit(functions.evaluate)
 
     with contextlib.closing(batches(dataset, dataset.splits[split], batch)) as found:
-        sums = of_seed(add_up(evaluate(weights, one) for one in found), 0)
+        sums = of_seed(add_up(in_order(evaluate, functions.begin(weights), found)), 0)
     return task.summarize(sums), sums
 
 

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .data import Dataset
 from .data.examples import Windows, take
-from .data.order import Order, masked_batches
+from .data.order import InTurn, Order, masked_batches
 
 jax.tree_util.register_dataclass(Windows, data_fields=["values"], meta_fields=["length", "stride"])
 
@@ -43,8 +43,11 @@ class Feed(Protocol):
 class Resident:
     """All examples lie on the devices, and a compiled step gathers its batch from them."""
 
-    def __init__(self, dataset: Dataset, batch: int, eval_batch: int, seeds: int, block: int, mesh: Mesh):
+    def __init__(
+        self, dataset: Dataset, batch: int, eval_batch: int, seeds: int, block: int, mesh: Mesh, in_turn: bool
+    ):
         self.dataset, self.block, self.size, self.eval_size, self.mesh = dataset, block, batch, eval_batch, mesh
+        self.order = InTurn if in_turn else Order
         self.data = jax.device_put((dataset.x, dataset.y), NamedSharding(mesh, PartitionSpec()))
         rows = np.zeros((block, seeds, batch) if seeds > 1 else (block, batch), np.int32)
         self.shapes = rows, (np.zeros(eval_batch, np.int32), np.zeros(eval_batch, np.float32))
@@ -58,7 +61,7 @@ class Resident:
 
     @contextlib.contextmanager
     def training(self, seeds: list[int], start: int, stop: int) -> Iterator[Steps]:
-        order = Order(seeds, self.dataset.splits["train"], self.size)
+        order = self.order(seeds, self.dataset.splits["train"], self.size)
         yield lambda step, n: order.rows(step, self.block, n)
 
     @contextlib.contextmanager
@@ -147,8 +150,10 @@ def ahead(items: Iterator[dict], place: Callable[[dict], Part]) -> Iterator[Iter
         thread.join()
 
 
-def make_feed(dataset: Dataset, batch: int, eval_batch: int, seeds: int, block: int, mesh: Mesh) -> Feed:
-    """The feed that a data set calls for."""
+def make_feed(
+    dataset: Dataset, batch: int, eval_batch: int, seeds: int, block: int, mesh: Mesh, in_turn: bool = False
+) -> Feed:
+    """The feed that a data set calls for. `in_turn`: training examples come in their order, as windows of a text."""
     if dataset.stream is not None:
         return Streamed(dataset, batch, eval_batch, mesh)
-    return Resident(dataset, batch, eval_batch, seeds, block, mesh)
+    return Resident(dataset, batch, eval_batch, seeds, block, mesh, in_turn)

@@ -20,7 +20,7 @@ from . import checkpoints
 from .config import Experiment
 from .data import Dataset
 from .evaluation import of_seed, with_seed_axis
-from .programs import Programs, present
+from .programs import Programs
 from .progress import Progress
 from .start import Start
 from .steps import RunState
@@ -107,7 +107,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
                 checkpointer().wait()
                 raise Interrupted(received[0], step, folder)
         progress.end()
-    return (run.best or present(run)), memory, step
+    return (run.best or programs.present(run)), memory, step
 
 
 def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress):
@@ -116,7 +116,7 @@ def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, 
     task, train = experiment.task, experiment.train
     trained = with_seed_axis(jax.device_get(run.sums), len(seeds))
     rows = dataset.splits.get("validation")
-    validated = programs.evaluate(present(run), rows) if rows is not None else None
+    validated = programs.evaluate(programs.present(run), rows) if rows is not None else None
     epoch = step / steps_per_epoch(experiment, dataset)
     values, lines = [], []
     for i, seed in enumerate(seeds):

@@ -15,9 +15,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from ..errors import UserError
 from .config import Experiment
 from .data import Dataset
-from .evaluation import Totals, add_up
+from .evaluation import Totals, add_up, in_order
 from .feed import Steps, make_feed
-from .steps import Functions, Hyper, RunState, hyper_parameters
+from .steps import Functions, Hyper, RunState, carries_state, hyper_parameters
 
 BLOCK = 512  # the most steps in one dispatch
 
@@ -27,6 +27,7 @@ class Programs(NamedTuple):
 
     hyper: Callable[[list[int]], Hyper]  # the step's numbers for seeds, on the devices
     init: Callable[[Hyper, dict], RunState]  # (hyper, arrays to start from, by name)
+    present: Callable[[RunState], dict]  # the weights to evaluate now
     shapes: RunState  # of what init gives
     feed: Callable[..., contextlib.AbstractContextManager[Steps]]  # (seeds, step, last step) -> their examples
     advance: Callable[..., RunState]  # (run, hyper, examples of K steps, n) takes n <= K steps; donates run
@@ -47,7 +48,7 @@ def compile_programs(
     held_out = max(len(rows) for name, rows in dataset.splits.items() if name != "train")
     eval_batch = -(-min(train.eval_batch_size, held_out) // mesh.size) * mesh.size  # shared by the devices
     everywhere = NamedSharding(mesh, PartitionSpec())
-    feed = make_feed(dataset, train.batch_size, eval_batch, seeds, block, mesh)
+    feed = make_feed(dataset, train.batch_size, eval_batch, seeds, block, mesh, carries_state(experiment))
 
     def hyper_of(seeds: list[int]) -> Hyper:
         hyper = hyper_parameters(experiment, seeds)
@@ -75,7 +76,7 @@ def compile_programs(
 
     def keep_best(run, better):
         def choose(run, better):
-            now = present(run)
+            now = functions.present(run)
             return run._replace(best=jax.tree.map(lambda a, b: jnp.where(better, a, b), now, run.best))
 
         return each_seed(choose)(run, better if several else better[0])
@@ -83,7 +84,10 @@ def compile_programs(
     started = time.perf_counter()
     hyper = hyper_of([0] * seeds)
     example = jax.eval_shape(each_seed(functions.init), hyper)
-    example = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), example)
+    begun = jax.eval_shape(each_seed(functions.begin), functions.present(example))
+    example, begun = jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=everywhere), (example, begun)
+    )
     start = jax.tree.map(lambda a: jax.ShapeDtypeStruct(((seeds,) if several else ()) + a.shape, a.dtype), start or {})
     for_steps, for_evaluation = feed.shapes
     step = jax.jit(advance, donate_argnums=0, out_shardings=everywhere)
@@ -95,7 +99,7 @@ def compile_programs(
     jit = [
         jax.jit(each_seed(functions.init), out_shardings=everywhere).lower(hyper, start),
         lowered_step,
-        jax.jit(evaluate, out_shardings=everywhere).lower(present(example), feed.data, for_evaluation),
+        jax.jit(evaluate, out_shardings=everywhere).lower(begun, feed.data, for_evaluation),
     ]
     if example.best:
         best = jax.jit(keep_best, donate_argnums=0, out_shardings=everywhere)
@@ -106,12 +110,14 @@ def compile_programs(
     return_freed_memory()
 
     def evaluate_rows(weights, rows):
+        weights = jax.device_put(each_seed(functions.begin)(weights), everywhere)
         with feed.once(rows) as parts:
-            return add_up((compiled[2](weights, feed.data, part) for part in parts), seeds)
+            return add_up(in_order(lambda now, part: compiled[2](now, feed.data, part), weights, parts), seeds)
 
     return Programs(
         hyper=hyper_of,
         init=compiled[0],
+        present=functions.present,
         shapes=example,
         feed=feed.training,
         advance=lambda run, hyper, parts, n: compiled[1](run, hyper, feed.data, parts, np.int32(n)),
@@ -127,11 +133,6 @@ def return_freed_memory() -> None:
     """Hands what the compiler has freed back to the system: it needs more than most networks do. On glibc alone."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def present(run: RunState) -> dict:
-    """The weights to evaluate now: the moving average where there is one."""
-    return {"params": run.ema or run.params, "state": run.state}
 
 
 def make_mesh(wanted: int, batch: int) -> Mesh:

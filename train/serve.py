@@ -35,7 +35,7 @@ def open_run(folder: Path, trust: bool, views: Views | None = None) -> tuple[Exp
         experiment,
         info,
         compiled,
-        weights.load(folder / "model.safetensors", {"params": run.params, "state": run.state}),
+        weights.load(folder / "model.safetensors", compiled.present(run)),
     )
 
 

@@ -41,7 +41,13 @@ class Functions(NamedTuple):
 
     init: Callable[..., RunState]  # (hyper, arrays by dotted name to start from = {})
     step: Callable[[RunState, Hyper, dict], RunState]
-    evaluate: Callable[[dict, dict], dict]  # ({"params", "state"}, batch) -> metrics
+    present: Callable[
+        [RunState], dict
+    ]  # the weights to evaluate now, {"params", "state"}: the average where there is one
+    begin: Callable[
+        [dict], dict
+    ]  # the weights as evaluation begins with them, in whose state nothing has been read yet
+    evaluate: Callable[[dict, dict], tuple[dict, Any]]  # ({"params", "state"}, batch) -> metrics, state for the next
     # ({"params", "state"}, raw x) -> outputs of the network, float32; of a series the whole forecast
     predict: Callable[[dict, Any], jax.Array]
 
@@ -71,7 +77,8 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
             params, x = jax.tree.map(_half, (params, x))
         return model.apply(params, state, x, key=key, train=train)
 
-    apply_seen = seen(experiment.augment, info.kind, apply)
+    carries = carries_state(experiment)
+    apply_seen = in_one_piece(apply) if carries else seen(experiment.augment, info.kind, apply)
 
     def prepared(key, step, batch):
         """The batch of a step as the network is trained on it. `key` is that of all steps."""
@@ -121,7 +128,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
             state=state,
             opt=opt,
             ema=copy if optimizer.ema else {},
-            best=jax.tree.map(jnp.copy, {"params": params, "state": state}) if train.patience else {},
+            best=jax.tree.map(jnp.copy, {"params": params, "state": kept(state)}) if train.patience else {},
             sums=jax.tree.map(lambda m: jnp.zeros(m.shape, jnp.float32), metrics),
             failed=jnp.int32(-1),
         )
@@ -130,13 +137,16 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         # Not the key of init: the seed with some bits flipped gives random numbers of their own to the steps.
         key = jax.random.key(hyper["seed"] ^ jnp.uint32(0x9E3779B9))
         batch, key = prepared(key, run.step, batch), jax.random.fold_in(key, run.step)
-        value, grads, state, metrics = gradient(run.params, run.state, batch, key, hyper)
+        before = run.state
+        if carries:  # the first windows of an epoch follow nothing
+            before = jax.tree.map(lambda a: jnp.where(run.step % per_epoch, a, 0), before)
+        value, grads, state, metrics = gradient(run.params, before, batch, key, hyper)
         names = frozen(experiment.init, run.params, run.state)
         trained = without(run.params, names)
         # value, grad and value_fn are for optimisers with a line search, such as lbfgs; the others ignore them.
         updates, opt = optimizers.build(optimizer, steps, hyper).update(
             grads, run.opt, trained, value=value, grad=grads,
-            value_fn=lambda trained: loss(whole(run.params, trained, names), run.state, batch, key, hyper)[0],
+            value_fn=lambda trained: loss(whole(run.params, trained, names), before, batch, key, hyper)[0],
         )  # fmt: skip
         trained = jax.tree.map(lambda p, u: (p + u).astype(p.dtype), trained, scaled(experiment.init, updates))
 
@@ -154,15 +164,26 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
             failed=jnp.where((run.failed < 0) & ~jnp.isfinite(value), run.step, run.failed),
         )
 
-    def evaluate(weights: dict, batch: dict) -> dict:
+    def kept(state):
+        return {} if carries else state  # what a batch of training windows left is no part of the weights
+
+    def present(run: RunState) -> dict:
+        return {"params": run.ema or run.params, "state": kept(run.state)}
+
+    def begin(weights: dict) -> dict:
+        if not carries:
+            return weights
+        _, state = jax.eval_shape(model.init, jax.random.key(0), input_spec(info, 1))
+        return weights | {"state": jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), state)}
+
+    def evaluate(weights: dict, batch: dict) -> tuple[dict, Any]:
         batch = batch | {"x": prepare(batch["x"]), "y": prepare_target(batch["y"])}
-        _, (_, metrics) = task_loss(apply_seen, weights["params"], weights["state"], batch, key=None, train=False)
-        return metrics
+        return task_loss(apply_seen, weights["params"], weights["state"], batch, key=None, train=False)[1][::-1]
 
     def predict(weights: dict, x: jax.Array) -> jax.Array:
         return outputs(apply_seen, weights["params"], weights["state"], prepare(x)).astype(jnp.float32)
 
-    return Functions(init, step, evaluate, predict)
+    return Functions(init, step, present, begin, evaluate, predict)
 
 
 def hyper_parameters(experiment: Experiment, seeds: list[int]) -> Hyper:
@@ -170,6 +191,21 @@ def hyper_parameters(experiment: Experiment, seeds: list[int]) -> Hyper:
     optimizer = experiment.optimizer
     names = ("learning_rate", "weight_decay", "l1", "l2", "ema")
     return {"seed": jnp.array(seeds, jnp.uint32)} | {n: jnp.full(len(seeds), getattr(optimizer, n)) for n in names}
+
+
+def carries_state(experiment: Experiment) -> bool:
+    """Whether the network begins each batch where the last one ended, and so reads windows in their order."""
+    return bool(getattr(experiment.model, "carry", False))
+
+
+def in_one_piece(apply: Callable) -> Callable:
+    """The same network, which reads the windows of a batch [B, T] as one sequence [1, B T]."""
+
+    def read(params, state, x, **rest):
+        y, state = apply(params, state, x.reshape(1, -1), **rest)
+        return y.reshape(*x.shape, -1), state
+
+    return read
 
 
 def plain(apply: Callable, params, state, x) -> jax.Array:

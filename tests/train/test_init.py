@@ -125,7 +125,7 @@ def test_frozen_batch_norm_uses_its_averages_in_training(steps_of, info, batch):
     ):
         before, after = steps_of(changed(init), 1, start)
         made = functions(changed(init), info("classification", (4,), 3), steps=10)
-        evaluated = made.evaluate({"params": before.params, "state": before.state}, batch)["loss"]
+        evaluated = made.evaluate({"params": before.params, "state": before.state}, batch)[0]["loss"]
         assert np.allclose(after.sums["loss"][0], evaluated[0], rtol=1e-5) == same
         np.testing.assert_array_equal(before.state["batch_norm1"]["mean"], start["batch_norm1.mean"])
 

@@ -102,6 +102,6 @@ def test_each_task_overfits_a_tiny_batch(info, task):
     run = jax.jit(
         lambda run: jax.lax.fori_loop(0, 300, lambda _, run: made.step(run, hyper, {"x": x, "y": y}), run)
     )(made.init(hyper))  # fmt: skip
-    sums = made.evaluate({"params": run.params, "state": run.state}, {"x": x, "y": y, "weight": np.ones(8)})
+    sums = made.evaluate({"params": run.params, "state": run.state}, {"x": x, "y": y, "weight": np.ones(8)})[0]
     found = task.summarize(jax.tree.map(np.asarray, sums))
     assert found[task.headline] > 0.99

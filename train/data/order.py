@@ -30,6 +30,26 @@ class Order:
         return known[1]
 
 
+class InTurn:
+    """The examples in their order, for networks that remember: in each epoch number b of all batches reads the b-th of
+    B equal parts from its beginning to its end. Where they begin is a pure function of (seed, epoch)."""
+
+    def __init__(self, seeds: list[int], rows: np.ndarray, batch: int):
+        self.seeds, self.all_rows, self.batch = seeds, rows, batch
+        self.per_epoch = len(rows) // batch
+
+    def rows(self, step: int, block: int, n: int) -> np.ndarray:
+        """As of `Order`."""
+        out = np.zeros((block, len(self.seeds), self.batch), np.int32)
+        parts, over = np.arange(self.batch) * self.per_epoch, len(self.all_rows) - self.batch * self.per_epoch
+        for i in range(n):
+            epoch, place = divmod(step + i, self.per_epoch)
+            for s, seed in enumerate(self.seeds):
+                first = np.random.default_rng((seed, epoch)).integers(over + 1)
+                out[i, s] = self.all_rows[first + parts + place]
+        return out if len(self.seeds) > 1 else out[:, 0]
+
+
 def masked_batches(rows: np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every row exactly once, in batches of one size: (rows, weight), the last filled up with weight 0."""
     return (masked_batch(rows, batch, i) for i in range(-(-len(rows) // batch)))
