@@ -8,6 +8,10 @@ and `resnet18` in batches of 8 and 64 of made-up images, all with Adam. `alexnet
 in batches of 1, 16 and 1, from uint8 images to logits, both on the host. `process` is the time of a whole process from
 import to exit: one epoch of the MLP with evaluation and saved weights, with warm caches.
 
+`lstm` reads those digits pixel by pixel. `char_lstm` and `char_gru` train language models on windows of a made-up text.
+`stream` is the latency of such a model: the next token is what the logits of the last one, on the host, find likeliest.
+`generate` samples a text from it.
+
 Each peer lives in a process of its own; they take turns in rounds, one at a time, after a warm-up. Of a peer with
 several forms (eager or compiled, train_on_batch or fit, ...) the fastest is measured. A peer that is not installed
 (`pip install -e '.[peers]'`) or has no such workload is left out. Nothing else should run on the machine.
@@ -174,13 +178,14 @@ def fastest_form(worker: Worker, workload: str, file: Path, seconds: float) -> t
 
 def print_speeds(workload: str, found: dict) -> None:
     what = WORKLOADS[workload]
-    unit, examples = ("steps/s", 1) if what.training else ("images/s", what.batch)
     speeds = {peer: statistics.median(result["rounds"]) for peer, result in found.items()}
-    rows = [["", unit, "least - most", "purezoo is", "loss*" if what.training else "", "peak MB", "purezoo's", "form"]]
+    rows = [
+        ["", what.unit, "least - most", "purezoo is", "loss*" if what.training else "", "peak MB", "purezoo's", "form"]
+    ]
     for peer, result in found.items():
-        rounds = [examples * rate for rate in result["rounds"]]
+        rounds = [what.units * rate for rate in result["rounds"]]
         rows.append([
-            PEERS[peer][0], short(examples * speeds[peer]), f"{short(min(rounds))} - {short(max(rounds))}",
+            PEERS[peer][0], short(what.units * speeds[peer]), f"{short(min(rounds))} - {short(max(rounds))}",
             times(speeds["purezoo"], speeds[peer]), f"{result['loss']:.3f}" if what.training else "",
             f"{result['memory']:.0f}", times(found["purezoo"]["memory"], result["memory"]), result["form"],
         ])  # fmt: skip

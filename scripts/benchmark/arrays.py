@@ -1,9 +1,10 @@
 """The benchmark's data in one NPZ file for all workers: MNIST, or scikit-learn's digits made as many and as large, or,
-of other sizes than 28 x 28, made-up colour images.
+of other sizes than 28 x 28, made-up colour images, or, of size 0, a made-up text.
 
     arrays.py FILE [--side PIXELS] [--dir DIR] [--examples N]
 
-x_train [N, side, side, C] and x_test uint8, y_train [N] and y_test int32.
+x_train [N, side, side, C] and x_test uint8, y_train [N] and y_test int32. Of the text x_train [N, WINDOW] and y_train
+[N, WINDOW], the characters that follow, are uint8: its windows in their order.
 """
 
 import argparse
@@ -12,16 +13,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from workloads import TEXT, VOCABULARY, WINDOW
 
 BATCH = 128
 COLOUR_BYTES = 2**24  # of made-up images
+WINDOWS = 2**13  # of made-up text, to train on
 
 
 class Arrays(NamedTuple):
     """What a worker trains on."""
 
-    x: np.ndarray  # [N, H, W, C] uint8
-    y: np.ndarray  # [N] int32
+    x: np.ndarray  # [N, H, W, C] uint8, or [N, WINDOW]
+    y: np.ndarray  # [N] int32, or [N, WINDOW] uint8
     x_test: np.ndarray
     y_test: np.ndarray
     mean: float  # of the pixels of x
@@ -87,6 +90,20 @@ def colour(side: int) -> dict[str, np.ndarray]:
     return parts
 
 
+def text() -> dict[str, np.ndarray]:
+    """Words of 1 to 8 letters and the spaces between them: word n of 2000 is n times as rare as the first, and so are
+    the 64 letters in them. The last window is the test."""
+    random, letters = np.random.default_rng(0), VOCABULARY - 2
+    likely = {n: 1 / np.arange(1, n + 1) / (1 / np.arange(1, n + 1)).sum() for n in (letters, 2000)}
+    lengths = random.integers(1, 9, 2000)
+    lexicon = [np.append(1 + random.choice(letters, n, p=likely[letters]), 0).astype(np.uint8) for n in lengths]
+    size = (WINDOWS + 1) * WINDOW
+    drawn = random.choice(2000, size // 2 + 1, p=likely[2000])  # a word has at least 2 characters with its space
+    tokens = np.concatenate([lexicon[word] for word in drawn])[: size + 1]
+    x, y = tokens[:-1].reshape(-1, WINDOW), tokens[1:].reshape(-1, WINDOW)
+    return {"x_train": x[:-1], "y_train": y[:-1], "x_test": x[-1:], "y_test": y[-1:]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", type=Path)
@@ -94,7 +111,12 @@ def main() -> None:
     parser.add_argument("--dir", default="")
     parser.add_argument("--examples", type=int, default=60_000)
     args = parser.parse_args()
-    parts = colour(args.side) if args.side != 28 else mnist(args.dir) if args.dir else digits(args.examples)
+    if args.side == TEXT:
+        parts = text()
+    elif args.side != 28:
+        parts = colour(args.side)
+    else:
+        parts = mnist(args.dir) if args.dir else digits(args.examples)
     x = parts["x_train"]
     np.savez(args.file, **parts, mean=x.mean(), std=x.std())
 

@@ -1,6 +1,7 @@
 """Keras on JAX, jit-compiled: train_on_batch, and fit with several steps per execution; predict of a batch or of many.
 
-ViT is left out: Keras has no layers for its token and positions.
+ViT is left out: Keras has no layers for its token and positions. Token by token the state of the LSTM is an input and
+an output of the model: a stateful LSTM of Keras 3.15 on JAX forgets it in predict and predict_on_batch.
 """
 
 import math
@@ -9,10 +10,12 @@ import os
 os.environ["KERAS_BACKEND"] = "jax"
 
 import arrays
+import decoding
+import jax
 import keras
 import numpy as np
 from keras import layers
-from workloads import WORKLOADS
+from workloads import EMBEDDING, HIDDEN, SECOND_BIASES, VOCABULARY, WORKLOADS
 
 
 def convolution(x, width, kernel, stride=1):
@@ -28,6 +31,16 @@ def block(width, stride):
         return layers.ReLU()(layers.add([y, x if stride == 1 else convolution(x, width, 1, stride)]))
 
     return apply
+
+
+def language_model(recurrent):
+    return [
+        layers.Embedding(
+            VOCABULARY, EMBEDDING, keras.initializers.RandomNormal(stddev=1.0)
+        ),  # as purezoo's and PyTorch's
+        recurrent(HIDDEN, return_sequences=True),
+        layers.Dense(VOCABULARY),
+    ]
 
 
 NETWORKS = {
@@ -56,20 +69,26 @@ NETWORKS = {
         *(block(64 * 2**i, min(i, 1) + 1 if first else 1) for i in range(4) for first in (True, False)),
         layers.GlobalAveragePooling2D(), layers.Dense(10),
     ],
+    "lstm": lambda: [layers.Reshape((784, 1)), layers.LSTM(128), layers.Dense(10)],
+    "char_lstm": lambda: language_model(layers.LSTM),
+    "char_gru": lambda: language_model(layers.GRU),
 }  # fmt: skip
 SMALL, LARGE = ["train_on_batch", "fit", "fit, 16 steps per execution"], ["train_on_batch", "fit"]
+CALL = "stateless_call, jitted"
 FORMS = {
     "mlp": SMALL, "cnn": SMALL, "lenet": SMALL, "alexnet": LARGE, "resnet18": LARGE,
     "alexnet1": ["predict_on_batch", "predict"], "alexnet16": ["predict_on_batch", "predict"],
+    "lstm": LARGE, "char_lstm": LARGE, "char_gru": LARGE, "stream": [CALL, "predict_on_batch"],
+    "generate": [f"{CALL}, {how}" for how in (decoding.SCAN, decoding.CALLS)],
 }  # fmt: skip
 
 
 def network(workload: str, data: arrays.Arrays, steps_per_execution: int) -> keras.Model:
-    scale = layers.Rescaling(1 / data.std, offset=-data.mean / data.std)
-    images = outputs = keras.Input(data.x.shape[1:], dtype="uint8")
-    for layer in (scale, *NETWORKS[WORKLOADS[workload].network]()):
+    scale = [layers.Rescaling(1 / data.std, offset=-data.mean / data.std)] if data.x.ndim > 2 else []  # no tokens
+    inputs = outputs = keras.Input(data.x.shape[1:], dtype="uint8")
+    for layer in (*scale, *NETWORKS[WORKLOADS[workload].network]()):
         outputs = layer(outputs)
-    net = keras.Model(images, outputs)
+    net = keras.Model(inputs, outputs)
     net.compile(
         optimizer=keras.optimizers.Adam(WORKLOADS[workload].learning_rate),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -79,13 +98,20 @@ def network(workload: str, data: arrays.Arrays, steps_per_execution: int) -> ker
     return net
 
 
+def size_of(net: keras.Model) -> int:
+    return sum(math.prod(weight.shape) for weight in net.trainable_weights)
+
+
 def trainer(workload: str, form: str, file: str):
+    if workload in ("stream", "generate"):
+        return one_by_one(workload, form)
     data, size = arrays.read(file), WORKLOADS[workload].batch
     net, rows = network(workload, data, 16 if "16" in form else 1), arrays.shuffled(len(data.x), size)
 
     def train_on_batch(steps: int) -> float:
+        net.reset_metrics()  # the loss that it gives is the mean of all since then
         batches = (next(rows) for _ in range(steps))
-        return float(np.mean([net.train_on_batch(data.x[batch], data.y[batch]) for batch in batches]))
+        return float([net.train_on_batch(data.x[batch], data.y[batch]) for batch in batches][-1])
 
     def fit(steps: int) -> float:
         losses = []
@@ -103,7 +129,34 @@ def trainer(workload: str, form: str, file: str):
         net.predict(data.x[np.concatenate([next(rows) for _ in range(steps)])], batch_size=size, verbose=0)
 
     ways = {"train_on_batch": train_on_batch, "predict_on_batch": predict_on_batch, "predict": predict}
-    return ways.get(form, fit), sum(math.prod(weight.shape) for weight in net.trainable_weights)
+    return ways.get(form, fit), size_of(net) - SECOND_BIASES.get(workload, 0)
+
+
+def one_by_one(workload: str, form: str):
+    """The language model of one token [1, 1], h and c, which gives its logits [1, V] and the next h and c."""
+    before = [keras.Input(batch_shape=(1, HIDDEN)) for _ in range(2)]
+    token = keras.Input(batch_shape=(1, 1), dtype="int32")
+    x = layers.Embedding(VOCABULARY, EMBEDDING)(token)
+    x, *after = layers.LSTM(HIDDEN, return_state=True)(x, initial_state=before)
+    net = keras.Model([token, *before], [layers.Dense(VOCABULARY)(x), *after])
+    net.compile(jit_compile=True)
+    rest = [variable.value for variable in net.non_trainable_variables]  # a random seed, which nothing here draws from
+
+    def step(weights, state, token):
+        (logits, *state), _ = net.stateless_call(weights, rest, [token[None, None], *state])
+        return state, logits[0]
+
+    def predict_on_batch(steps: int) -> None:
+        nonlocal token, state
+        for _ in range(steps):
+            logits, *state = net.predict_on_batch([token, *state])
+            token = logits.argmax(1).astype(np.int32)[:, None]
+
+    token, state = np.zeros((1, 1), np.int32), [np.zeros((1, HIDDEN), np.float32) for _ in range(2)]
+    weights, begin = [variable.value for variable in net.trainable_variables], jax.device_put(state)
+    if workload == "generate":
+        return decoding.generate(step, weights, begin, form), size_of(net)
+    return decoding.stream(step, weights, begin) if form == CALL else predict_on_batch, size_of(net)
 
 
 def process(file: str, folder: str) -> float:

@@ -4,12 +4,14 @@ from functools import partial
 from typing import Any
 
 import arrays
+import decoding
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
 from flax.training import train_state
+from linen_sequences import APART, FUSED, LanguageModel, PixelRNN
 from workloads import WORKLOADS
 
 
@@ -91,7 +93,12 @@ class ViT(nn.Module):
 
 
 NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet, "alexnet": AlexNet, "resnet18": ResNet18, "vit": ViT}
-FORMS = {name: ["jitted step, donated" if w.training else "one jitted call"] for name, w in WORKLOADS.items()}
+SEQUENCES = {"lstm": PixelRNN, "char_lstm": LanguageModel, "char_gru": LanguageModel}  # of the cell that a form names
+LSTMS = [FUSED, APART]
+FORMS = {name: ["jitted step, donated" if w.training else "one jitted call"] for name, w in WORKLOADS.items()} | {
+    "lstm": LSTMS, "char_lstm": LSTMS, "char_gru": ["GRUCell"], "stream": LSTMS,
+    "generate": [f"{cell}, {how}" for cell in LSTMS for how in (decoding.SCAN, decoding.CALLS)],
+}  # fmt: skip
 
 
 class TrainState(train_state.TrainState):
@@ -100,11 +107,19 @@ class TrainState(train_state.TrainState):
 
 def trainer(workload: str, form: str, file: str):
     data, what = arrays.read(file), WORKLOADS[workload]
-    net, rows = NETWORKS[what.network](), arrays.shuffled(len(data.x), what.batch)
-    variables = jax.jit(net.init)(jax.random.key(0), jnp.ones((1, *data.x.shape[1:])))
+    rows = arrays.shuffled(len(data.x), what.batch)
+    net = SEQUENCES[what.network](form.split(",")[0]) if what.network in SEQUENCES else NETWORKS[what.network]()
+    variables = jax.jit(net.init)(jax.random.key(0), prepared(data.x[:1], data))
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    if workload in ("stream", "generate"):
+        return one_by_one(net, variables, workload, form), parameters
     work = training if what.training else inference
     return work(net, variables, data, rows, what.learning_rate), parameters
+
+
+def prepared(x, data: arrays.Arrays):
+    """Images standardised; tokens as they are."""
+    return x if x.ndim == 2 else (x.astype(jnp.float32) - data.mean) / data.std
 
 
 def training(net, variables, data, rows, learning_rate):
@@ -118,7 +133,7 @@ def training(net, variables, data, rows, learning_rate):
     def train_step(state, x, y):
         def loss_fn(params):
             logits, after = state.apply_fn(
-                {"params": params, "batch_stats": state.batch_stats}, (x.astype(jnp.float32) - data.mean) / data.std,
+                {"params": params, "batch_stats": state.batch_stats}, prepared(x, data),
                 train=True, rngs={"dropout": jax.random.fold_in(key, state.step)}, mutable=["batch_stats"],
             )  # fmt: skip
             loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
@@ -143,10 +158,17 @@ def training(net, variables, data, rows, learning_rate):
 def inference(net, variables, data, rows, _):
     @jax.jit
     def predict(variables, x):
-        return net.apply(variables, (x.astype(jnp.float32) - data.mean) / data.std)
+        return net.apply(variables, prepared(x, data))
 
     def infer(steps: int) -> None:
         for _ in range(steps):
             jax.device_get(predict(variables, data.x[next(rows)]))
 
     return infer
+
+
+def one_by_one(net: LanguageModel, variables, workload: str, form: str):
+    step = partial(net.apply, method="step")
+    if workload == "stream":
+        return decoding.stream(step, variables, net.start())
+    return decoding.generate(step, variables, net.start(), form)

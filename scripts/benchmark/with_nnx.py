@@ -1,16 +1,19 @@
 """Flax NNX in the two forms of its performance guide: nnx.jit with cached_partial, and jax.jit of the split module.
 
-The large networks are left out: they would only repeat Flax Linen's.
+The large networks are left out: they would only repeat Flax Linen's. So is the GRU, which is another network here: it
+has no bias in what its reset gate multiplies. Token by token it is jax.jit of the split module alone.
 """
 
 from functools import partial
 
 import arrays
+import decoding
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from workloads import EMBEDDING, HIDDEN, VOCABULARY, WORKLOADS
 
 
 class MLP(nnx.Module):
@@ -48,19 +51,46 @@ class LeNet(nnx.Module):
         return self.dense3(nnx.relu(self.dense2(x)))
 
 
-NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet}
+class PixelRNN(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.rnn, self.head = nnx.RNN(nnx.OptimizedLSTMCell(1, 128, rngs=rngs)), nnx.Linear(128, 10, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.rnn(x.reshape(len(x), -1, 1))[:, -1])
+
+
+class LanguageModel(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        normal = nnx.initializers.normal(1.0)  # as purezoo's and PyTorch's
+        self.embedding = nnx.Embed(VOCABULARY, EMBEDDING, embedding_init=normal, rngs=rngs)
+        self.rnn = nnx.RNN(nnx.OptimizedLSTMCell(EMBEDDING, HIDDEN, rngs=rngs))
+        self.head = nnx.Linear(HIDDEN, VOCABULARY, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.rnn(self.embedding(x)))
+
+    def step(self, state, token):
+        state, x = self.rnn.cell(state, self.embedding(token))
+        return state, self.head(x)
+
+
+NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet, "lstm": PixelRNN, "char_lstm": LanguageModel}
 CACHED, FUNCTIONAL = "nnx.jit, cached_partial", "split, jax.jit, donated"
-FORMS = {name: [CACHED, FUNCTIONAL] for name in NETWORKS}
+FORMS = {name: [CACHED, FUNCTIONAL] for name in NETWORKS} | {
+    "stream": ["split, one jitted call"], "generate": [decoding.SCAN, decoding.CALLS],
+}  # fmt: skip
 
 
 def trainer(workload: str, form: str, file: str):
-    data = arrays.read(file)
-    rows = arrays.shuffled(len(data.x))
+    data, what = arrays.read(file), WORKLOADS[workload]
+    rows = arrays.shuffled(len(data.x), what.batch)
     with nnx.set_graph_mode(True), nnx.set_graph_updates(True):
-        net = NETWORKS[workload](nnx.Rngs(0))
-        optimizer = nnx.Optimizer(net, optax.adam(1e-3), wrt=nnx.Param)
+        net = NETWORKS[what.network](nnx.Rngs(0))
+        parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
+        if not what.training:
+            return one_by_one(net, workload, form), parameters
+        optimizer = nnx.Optimizer(net, optax.adam(what.learning_rate), wrt=nnx.Param)
         step = cached_step(net, optimizer, data) if form == CACHED else functional_step(net, optimizer, data)
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(net, nnx.Param)))
 
     def train(steps: int) -> float:
         losses = []
@@ -78,7 +108,7 @@ def update(net, optimizer, x, y, data):
     """One step of training, in place; the loss."""
 
     def loss_fn(net):
-        logits = net((x.astype(jnp.float32) - data.mean) / data.std)
+        logits = net(x if x.ndim == 2 else (x.astype(jnp.float32) - data.mean) / data.std)  # tokens stay as they are
         return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
 
     loss, grads = nnx.value_and_grad(loss_fn)(net)
@@ -106,3 +136,15 @@ def functional_step(net, optimizer, data):
         return loss
 
     return step
+
+
+def one_by_one(net: LanguageModel, workload: str, form: str):
+    graph, weights = nnx.split(net)
+    state = tuple(jnp.zeros(HIDDEN) for _ in range(2))
+
+    def step(weights, state, token):
+        return nnx.merge(graph, weights).step(state, token)
+
+    if workload == "stream":
+        return decoding.stream(step, weights, state)
+    return decoding.generate(step, weights, state, form)

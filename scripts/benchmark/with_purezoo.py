@@ -1,31 +1,38 @@
 """purezoo as its command trains: many steps in one compiled loop, each batch gathered from the data on the device.
 
-Inference is one jitted call of the function that prediction and evaluation are made of.
+Inference is one jitted call of the function that prediction and evaluation are made of; a stream of tokens one of the
+function that `purezoo generate` is made of, whose compiled loop over tokens generates.
 """
 
 import time
 from dataclasses import dataclass, replace
+from itertools import chain as joined
+from itertools import islice
+from pathlib import Path
 
 from purezoo.__main__ import keep_freed_memory
 
 keep_freed_memory()  # as the command does, before jax is imported
 
 import arrays  # noqa: E402
+import decoding  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 from jax.nn import relu  # noqa: E402
-from workloads import WORKLOADS  # noqa: E402
+from workloads import CHUNK, EMBEDDING, HIDDEN, SECOND_BIASES, TEXT, VOCABULARY, WINDOW, WORKLOADS  # noqa: E402
 
-from purezoo.models import MLP, AlexNetOneTower, LeNet, Model, ResNet, ViT, chain  # noqa: E402
+from purezoo.models import MLP, RNN, AlexNetOneTower, LeNet, Model, ResNet, RNNLanguageModel, ViT, chain  # noqa: E402
 from purezoo.models.core import count  # noqa: E402
 from purezoo.models.layers import conv, dense, flatten, max_pool  # noqa: E402
 from purezoo.train.config import Experiment, Train  # noqa: E402
 from purezoo.train.data import Data, Dataset, load  # noqa: E402
 from purezoo.train.data.order import Order  # noqa: E402
+from purezoo.train.generate import Sampling, reader_of, sampled  # noqa: E402
 from purezoo.train.loop import DISPATCH_SECONDS, total_steps  # noqa: E402
 from purezoo.train.optimizers import Optimizer  # noqa: E402
-from purezoo.train.programs import compile_programs, make_mesh, present  # noqa: E402
+from purezoo.train.programs import compile_programs, make_mesh  # noqa: E402
 from purezoo.train.steps import functions, hyper_parameters  # noqa: E402
+from purezoo.train.tasks import Classification, Language  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -43,25 +50,41 @@ class CNN:
 NETWORKS = {
     "mlp": MLP(widths=(512, 256)), "cnn": CNN(), "lenet": LeNet(),
     "alexnet": AlexNetOneTower(), "resnet18": ResNet(18, classes=10, stem="small"), "vit": ViT(),
+    "lstm": RNN(outputs=10, cell="lstm", hidden=128, pixels=True),
+    "char_lstm": RNNLanguageModel(vocabulary=VOCABULARY, embedding=EMBEDDING, cell="lstm", hidden=HIDDEN),
+    "char_gru": RNNLanguageModel(vocabulary=VOCABULARY, embedding=EMBEDDING, cell="gru", hidden=HIDDEN),
 }  # fmt: skip
 FORMS = {
     name: ["compiled loop over the steps" if w.training else "one jitted call"] for name, w in WORKLOADS.items()
-}  # fmt: skip
+} | {"generate": ["compiled loop over the tokens"]}  # fmt: skip
 
 
 def trainer(workload: str, form: str, file: str):
     what = WORKLOADS[workload]
+    written = what.side == TEXT
     experiment = Experiment(
         model=NETWORKS[what.network],
-        data=Data(source=file, validation=0.0),
+        data=as_text(file) if written else Data(source=file, validation=0.0),
+        task=Language() if written else Classification(),
         optimizer=Optimizer("adam", what.learning_rate),
         train=Train(batch_size=what.batch, epochs=1000),
     )
-    data = load(experiment.data, "classification")
-    outputs = getattr(experiment.model, "classes", 10)  # AlexNet tells 1000 classes apart, and the images are of 10
-    info = replace(data.info, classes=tuple(map(str, range(outputs))))
-    data = data._replace(splits={name: data.splits[name] for name in ("train", "test")}, info=info)
-    return (training if what.training else inference)(experiment, data)
+    data = load(experiment.data, experiment.task.kind)
+    if not written:
+        outputs = getattr(experiment.model, "classes", 10)  # AlexNet tells 1000 classes apart, and the images are of 10
+        info = replace(data.info, classes=tuple(map(str, range(outputs))))
+        data = data._replace(splits={name: data.splits[name] for name in ("train", "test")}, info=info)
+    work = {"stream": stream, "generate": generate}.get(workload, training if what.training else inference)
+    train, parameters = work(experiment, data)
+    return train, parameters - SECOND_BIASES.get(workload, 0)
+
+
+def as_text(file: str) -> Data:
+    """The made-up text in a file that has the same windows and tokens."""
+    data, written = arrays.read(file), Path(file).with_suffix(".txt")
+    tokens = np.concatenate([data.x.ravel(), data.x_test.ravel(), data.y_test[-1, -1:]])
+    written.write_bytes((tokens + ord(" ")).astype(np.uint8).tobytes())
+    return Data(source=str(written), window=WINDOW, validation=0.0, test=1e-9)  # a split has at least a window
 
 
 def training(experiment: Experiment, data: Dataset):
@@ -89,12 +112,8 @@ def training(experiment: Experiment, data: Dataset):
 
 
 def inference(experiment: Experiment, data: Dataset):
-    pure, rows = (
-        functions(experiment, data.info, 1),
-        arrays.shuffled(len(data.splits["train"]), experiment.train.batch_size),
-    )
-    hyper = jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0]))
-    weights = jax.jit(lambda: present(pure.init(hyper)))()
+    rows = arrays.shuffled(len(data.splits["train"]), experiment.train.batch_size)
+    pure, weights = with_weights(experiment, data)
     predict, train = jax.jit(pure.predict), data.splits["train"]
 
     def infer(steps: int) -> None:
@@ -102,3 +121,32 @@ def inference(experiment: Experiment, data: Dataset):
             jax.device_get(predict(weights, data.x[train[next(rows)]]))
 
     return infer, count(weights["params"])
+
+
+def with_weights(experiment: Experiment, data: Dataset):
+    pure, hyper = functions(experiment, data.info, 1), jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0]))
+    run = jax.jit(pure.init)(hyper)
+    return pure, {"params": run.params, "state": run.state}
+
+
+def stream(experiment: Experiment, data: Dataset):
+    params, reader = language_model(experiment, data)
+    memory, _ = jax.jit(reader.begin)(params, np.zeros(1, np.int32))
+    return decoding.stream(reader.step, params, memory), count(params)
+
+
+def generate(experiment: Experiment, data: Dataset):
+    params, reader = language_model(experiment, data)
+    pieces = sampled(reader, params, np.zeros(1, np.int32), 2**31, Sampling(temperature=1.0), data.info, seed=0)
+    tokens = joined.from_iterable(pieces)
+
+    def go_on(steps: int) -> None:
+        for _ in range(steps):
+            list(islice(tokens, CHUNK))
+
+    return go_on, count(params)
+
+
+def language_model(experiment: Experiment, data: Dataset):
+    _, weights = with_weights(experiment, data)
+    return weights["params"], reader_of(experiment.model, weights["state"], WINDOW)

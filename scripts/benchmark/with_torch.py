@@ -10,7 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from workloads import WORKLOADS
+from torch_sequences import FORMS as SEQUENCE_FORMS
+from torch_sequences import NETWORKS as SEQUENCES
+from torch_sequences import one_by_one
+from workloads import SECOND_BIASES, WORKLOADS
 
 torch.set_num_threads(os.cpu_count() or 1)
 torch.set_flush_denormal(True)
@@ -81,7 +84,7 @@ NETWORKS = {
         *stage(128), *stage(256), *stage(512),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10),
     ),
-    "vit": ViT,
+    "vit": ViT, **SEQUENCES,
 }  # fmt: skip
 IMAGES = [f"{how}, {layout}, {adam}" for adam in ("fused", "foreach")
           for layout in ("contiguous", "channels last") for how in ("eager", "compiled")]  # fmt: skip
@@ -90,7 +93,7 @@ INFERENCE = [*(form.removesuffix(", fused") for form in FUSED), "compiled and fr
 FORMS = {
     "mlp": [form for form in IMAGES if "contiguous" in form], "cnn": IMAGES, "lenet": IMAGES,
     "alexnet": FUSED, "alexnet1": INFERENCE, "alexnet16": INFERENCE, "resnet18": FUSED,
-    "vit": ["eager, fast path", "eager", "compiled", "compiled and frozen"],
+    "vit": ["eager, fast path", "eager", "compiled", "compiled and frozen"], **SEQUENCE_FORMS,
 }  # fmt: skip
 
 
@@ -103,13 +106,17 @@ class Network:
         self.format = torch.channels_last if "channels last" in form else torch.contiguous_format
         self.net = NETWORKS[WORKLOADS[workload].network]().to(memory_format=self.format)
         self.run = torch.compile(self.net) if "compiled" in form else self.net
-        self.x, self.y = self.images(data.x), torch.from_numpy(data.y).long()
+        self.tokens = data.x.ndim == 2
+        self.x = torch.from_numpy(data.x) if self.tokens else self.images(data.x)
+        self.y = torch.from_numpy(data.y).long()
         self.mean, self.std = data.mean, data.std
 
     def images(self, x: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous(memory_format=self.format)
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        if self.tokens:
+            return x.int()
         return x.float().sub_(self.mean).div_(self.std).contiguous(memory_format=self.format)
 
 
@@ -123,14 +130,22 @@ class Training(Network):
 
     def step(self, rows) -> torch.Tensor:
         rows = torch.from_numpy(rows)
-        loss = F.cross_entropy(self.run(self.prepare(self.x[rows])), self.y[rows])
+        logits = self.run(self.prepare(self.x[rows]))
+        loss = F.cross_entropy(logits.flatten(0, -2), self.y[rows].flatten())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return loss.detach()
 
 
+def trained(net: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
+
+
 def trainer(workload: str, form: str, file: str):
+    if workload in ("stream", "generate"):
+        read_on, net = one_by_one(workload, form)
+        return read_on, trained(net)
     data, what = arrays.read(file), WORKLOADS[workload]
     rows = arrays.shuffled(len(data.x), what.batch)
     network = (Training if what.training else Network)(workload, form, data)
@@ -148,7 +163,7 @@ def trainer(workload: str, form: str, file: str):
         network.net.eval()
     if "frozen" in form:
         torch._inductor.config.freezing = True
-    return train if what.training else infer, sum(p.numel() for p in network.net.parameters())
+    return train if what.training else infer, trained(network.net) - SECOND_BIASES.get(workload, 0)
 
 
 def process(file: str, folder: str) -> float:

@@ -4,22 +4,41 @@ from typing import NamedTuple
 
 
 class Workload(NamedTuple):
-    """A network in training or, where `training` is off, from uint8 images on the host to logits on the host."""
+    """A network in training or, where `training` is off, from uint8 images or tokens on the host to logits, or the
+    tokens that they give, on the host."""
 
     network: str
     title: str
-    side: int = 28  # of the images in pixels: at 28 they are MNIST's, else made-up colour images
+    side: int = 28  # of the images in pixels: at 28 they are MNIST's, else made-up colour images; TEXT: a made-up text
     batch: int = 128
     training: bool = True
     learning_rate: float = 1e-3
     warm_up: tuple[int, ...] = (1, 3, 12, 16)  # steps, the compilation in one of them
+    unit: str = "steps/s"
+    units: int = 1  # of these in a step
 
 
 def large(network: str, title: str, side: int, batch: int, training: bool = False, rate: float = 1e-3) -> Workload:
-    return Workload(network, title, side, batch, training, rate, warm_up=(1, 3))
+    unit, units = ("steps/s", 1) if training else ("images/s", batch)
+    return Workload(network, title, side, batch, training, rate, (1, 3), unit, units)
+
+
+def text(network: str, title: str) -> Workload:
+    return Workload(network, title, TEXT, batch=32, warm_up=(1, 3, 8))
+
+
+def token_by_token(title: str, tokens: int) -> Workload:
+    return Workload("char_lstm", title, TEXT, batch=1, training=False, unit="tokens/s", units=tokens)
 
 
 PROCESS = "process"
+TEXT = 0
+VOCABULARY = 66  # the made-up text's 65 characters, and one for all others
+EMBEDDING, HIDDEN, WINDOW = 64, 512, 128  # of the language models; characters in an example
+CHUNK = 32  # tokens that are generated in a step
+# Biases are counted once where a network has two of which only the sum matters. The gates r and z of a GRU have two in
+# purezoo, Keras and PyTorch, as in cuDNN, and one in Flax Linen.
+SECOND_BIASES = {"char_gru": 2 * HIDDEN}
 ALEXNET = "AlexNet, one tower, 227x227"
 WORKLOADS = {
     "mlp": Workload("mlp", "MLP 784-512-256-10"),
@@ -31,4 +50,9 @@ WORKLOADS = {
     "alexnet16": large("alexnet", f"{ALEXNET}, inference, batch 16", 227, 16),
     "resnet18": large("resnet18", "ResNet-18, 32x32, training, batch 64", 32, 64, training=True),
     "vit": large("vit", "ViT-S/16, 224x224, inference, batch 1", 224, 1),
+    "lstm": Workload("lstm", "LSTM 128 over 784 pixels, training, batch 64", batch=64, warm_up=(1, 3, 8)),
+    "char_lstm": text("char_lstm", "language model: LSTM 512, 128 characters, training, batch 32"),
+    "char_gru": text("char_gru", "language model: GRU 512, 128 characters, training, batch 32"),
+    "stream": token_by_token("language model: LSTM 512, a token in, its logits out", 1),
+    "generate": token_by_token("language model: LSTM 512, text that it samples", CHUNK),
 }
