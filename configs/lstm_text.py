@@ -10,9 +10,9 @@ from ..train.optimizers import Optimizer, Schedule
 from ..train.tasks import Language
 
 EXPERIMENT = Experiment(
-    model=RNNLanguageModel(vocabulary=66, embedding=64, hidden=384),
+    model=RNNLanguageModel(vocabulary=66, embedding=64, hidden=384, dropout=0.1, carry=True),
     data=Data(source="input.txt", window=128, validation=0.05, test=0.1),
     task=Language(),
-    optimizer=Optimizer(name="adamw", learning_rate=4e-3, clip=1.0, schedule=Schedule("cosine_decay")),
-    train=Train(batch_size=32, epochs=3, eval_batch_size=64),
+    optimizer=Optimizer(name="adamw", learning_rate=8e-3, clip=1.0, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=32, epochs=5, eval_batch_size=64),
 )
