@@ -112,7 +112,7 @@ class Worker:
         return json.loads(line)
 
     def train(self, steps: int) -> tuple[float, float | None]:
-        """Steps a second, and the mean loss of these steps. Of inference they are batches, without a loss."""
+        """Steps a second, and the mean loss of these steps. Of inference they are batches or tokens, without a loss."""
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         answer = self.answer()

@@ -25,9 +25,8 @@ class LanguageModel(nn.Module):
     cell: str
 
     def setup(self):
-        self.embedding = nn.Embed(
-            VOCABULARY, EMBEDDING, embedding_init=nn.initializers.normal(1.0)
-        )  # as purezoo's and PyTorch's
+        normal = nn.initializers.normal(1.0)  # as purezoo's and PyTorch's
+        self.embedding = nn.Embed(VOCABULARY, EMBEDDING, embedding_init=normal)
         self.head = nn.Dense(VOCABULARY)
         self.recurrent = CELLS[self.cell](HIDDEN)
         self.rnn = nn.RNN(self.recurrent)

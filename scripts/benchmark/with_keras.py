@@ -109,9 +109,8 @@ def trainer(workload: str, form: str, file: str):
     net, rows = network(workload, data, 16 if "16" in form else 1), arrays.shuffled(len(data.x), size)
 
     def train_on_batch(steps: int) -> float:
-        net.reset_metrics()  # the loss that it gives is the mean of all since then
         batches = (next(rows) for _ in range(steps))
-        return float([net.train_on_batch(data.x[batch], data.y[batch]) for batch in batches][-1])
+        return float(np.mean([net.train_on_batch(data.x[batch], data.y[batch]) for batch in batches]))
 
     def fit(steps: int) -> float:
         losses = []

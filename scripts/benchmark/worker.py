@@ -6,7 +6,7 @@
 A peer is a module with_PEER.py beside this file:
     FORMS: {workload: [form, ...]}, the ways in which it can train or apply a network; workloads may be absent
     trainer(workload, form, arrays) -> (train, parameters), where train(steps) -> the mean loss of these steps; of
-        inference, where train(steps) is so many batches, None
+        inference, where train(steps) is so many batches, or so many times the tokens of a step, None
     process(arrays file, folder) -> test accuracy
 """
 

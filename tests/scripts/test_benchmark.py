@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
 
 
@@ -22,6 +24,21 @@ def test_trains_the_same_network_in_purezoo_and_in_a_peer(tmp_path):
         assert len(result["rounds"]) == 1
         assert result["rounds"][0] > 0
         assert result["memory"] > 50
+
+
+def test_reads_a_made_up_text_token_by_token(tmp_path):
+    folder, file = SCRIPT.with_suffix(""), tmp_path / "text.npz"
+    subprocess.run([sys.executable, folder / "arrays.py", file, "--side", "0"], check=True)
+    with np.load(file) as text:
+        x, y = text["x_train"].ravel(), text["y_train"].ravel()
+    np.testing.assert_array_equal(x[1:], y[:-1])  # the characters that follow
+    np.testing.assert_array_equal(np.unique(x), np.arange(65))  # all, so that every peer has the same vocabulary
+    command = [sys.executable, folder / "worker.py", "purezoo", "serve", "stream", file, ""]
+    done = subprocess.run(command, input="1\n3\n", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    built, *answers = map(json.loads, done.stdout.splitlines())
+    assert built["parameters"] == 1_219_778
+    assert [answer["loss"] for answer in answers] == [None, None]
 
 
 def test_names_an_unknown_workload():
