@@ -87,6 +87,8 @@ def draw(key, logits: jax.Array, sampling: Sampling) -> jax.Array:
     if sampling.temperature == 0:
         return logits.argmax()
     logits = logits / sampling.temperature
+    if not sampling.top_k and sampling.top_p == 1:
+        return jax.random.categorical(key, logits)  # without the sort
     ranked = jnp.sort(logits, descending=True)
     least = ranked[min(sampling.top_k or len(ranked), len(ranked)) - 1]
     if sampling.top_p < 1:
