@@ -2,6 +2,7 @@
 
 from .airbench import Airbench
 from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
+from .autoencoder import Autoencoder, ConvAutoencoder
 from .convnext import ConvNeXt
 from .core import Model, chain, count, lift, named, residual, skip
 from .lenet import LeNet
@@ -24,6 +25,8 @@ __all__ = [
     "AlexNet",
     "AlexNetOneTower",
     "AlexNetSmall",
+    "Autoencoder",
+    "ConvAutoencoder",
     "ConvNeXt",
     "LeNet",
     "LinearRegression",

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from .airbench import Airbench
 from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
+from .autoencoder import Autoencoder, ConvAutoencoder
 from .convnext import ConvNeXt
 from .lenet import LeNet
 from .linear_regression import LinearRegression
@@ -25,7 +26,7 @@ class Entry(NamedTuple):
 
     network: Any  # an instance of the dataclass
     input: tuple[int, ...]  # shape of one example
-    output: tuple[int, ...]
+    output: tuple[int, ...]  # where the network gives several things, of the first
     parameters: int
     tokens: int = 0  # how many different ones, where an example is made of tokens
 
@@ -52,6 +53,8 @@ CATALOGUE: dict[str, Entry] = {
     "vit_small": Entry(ViT(), (224, 224, 3), (1000,), 22_050_664),
     "vit_base": Entry(ViT(width=768, heads=12), (224, 224, 3), (1000,), 86_567_656),
     "unet": Entry(UNet(), (512, 512, 1), (512, 512, 2), 31_036_546),
+    "autoencoder": Entry(Autoencoder(), (28, 28, 1), (28, 28, 1), 1_083_696),
+    "conv_autoencoder": Entry(ConvAutoencoder(), (28, 28, 1), (28, 28, 1), 112_321),
     "elman": Entry(RNN(cell="elman"), (28, 28), (10,), 21_386),
     "lstm": Entry(RNN(), (28, 28), (10,), 81_674),
     "lstm_norm": Entry(RNN(cell="lstm_norm"), (28, 28), (10,), 82_954),

@@ -7,7 +7,7 @@ closed: `chain(conv(6, 5), relu, flatten, dense(10))` is a Model again, and so i
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,16 @@ class Model(NamedTuple):
     apply: Callable[..., tuple[Any, State]]
 
 
+class Contract(Protocol):
+    """A `Model`, or a NamedTuple that offers more functions beside the two."""
+
+    @property
+    def init(self) -> Callable[..., tuple[Params, State]]: ...
+
+    @property
+    def apply(self) -> Callable[..., tuple[Any, State]]: ...
+
+
 def lift(function: Callable) -> Model:
     """A function of one array as a layer without parameters: `lift(jnp.tanh)`. `chain` does this by itself."""
 
@@ -49,9 +59,9 @@ def named(name: str, layer: Model | Callable) -> Model:
     return Model(_renamed(layer.init, f"named.{name}"), layer.apply)
 
 
-def as_model(layer: Model | Callable) -> Model:
+def as_model(layer: Contract | Callable) -> Model:
     if isinstance(layer, tuple) and hasattr(layer, "init") and hasattr(layer, "apply"):
-        return layer  # a Model, or a NamedTuple that offers more functions beside the two
+        return cast(Model, layer)  # or a NamedTuple that offers more functions beside the two
     if callable(layer):
         return lift(layer)
     raise TypeError(f"a layer is a Model or a function of one array, not {layer!r}")
@@ -150,9 +160,14 @@ def layer_names(models: list[Model]) -> list[str]:
     return names
 
 
-def output_spec(model: Model, params, state, spec):
+def output_spec(model: Contract, params, state, spec):
     """The shape and dtype that `model` makes of `spec`, without computing anything."""
     return jax.eval_shape(lambda p, s, x: model.apply(p, s, x)[0], params, state, spec)
+
+
+def main_output(y):
+    """What a network gives; of a NamedTuple of several things the first."""
+    return y[0] if isinstance(y, tuple) else y
 
 
 def count(params) -> int:

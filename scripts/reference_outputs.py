@@ -62,6 +62,18 @@ class PositionEmbedding(nn.Module):
         return x + self.embedding.T
 
 
+class DenseOnto(nn.Module):
+    """nn.Linear onto images [B, C, H, W]; its bias has the layout of ours, [H, W, C]."""
+
+    def __init__(self, width: int, height: int, columns: int, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(height * columns * channels, width))
+        self.bias = nn.Parameter(torch.zeros(height, columns, channels))
+
+    def forward(self, x):
+        return (F.linear(x, self.weight).unflatten(1, self.bias.shape) + self.bias).permute(0, 3, 1, 2)
+
+
 class LayerScale(nn.Module):
     def __init__(self, width: int):
         super().__init__()
@@ -263,6 +275,36 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
         ), (6, 2, 12), 3,
     ),
     "unet": (network(**unet_level(2, 4, depth=2), logits=nn.Conv2d(4, 3, 1)), (4, 2, 8, 12), 3),
+    "autoencoder": (
+        network(
+            encoder=network(
+                dense1=nn.Linear(6, 16), relu1=nn.ReLU(),
+                dense2=nn.Linear(16, 8), relu2=nn.ReLU(),
+                code=nn.Linear(8, 3),
+            ),
+            decoder=network(
+                dense1=nn.Linear(3, 8), relu1=nn.ReLU(),
+                dense2=nn.Linear(8, 16), relu2=nn.ReLU(),
+                output=nn.Linear(16, 6),
+            ),
+        ), (8, 6), 0,
+    ),
+    "conv_autoencoder": (
+        network(
+            encoder=network(
+                conv1=nn.Conv2d(2, 4, 3, padding=1), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
+                flatten=Flatten(), code=nn.Linear(48, 5),
+            ),
+            decoder=network(
+                start=DenseOnto(5, 2, 3, 8), relu1=nn.ReLU(),
+                up1=nn.ConvTranspose2d(8, 4, 2, stride=2), relu2=nn.ReLU(),
+                conv1=nn.Conv2d(4, 4, 3, padding=1), relu3=nn.ReLU(),
+                up2=nn.ConvTranspose2d(4, 4, 2, stride=2), relu4=nn.ReLU(),
+                output=nn.Conv2d(4, 2, 3, padding=1),
+            ),
+        ), (4, 2, 8, 12), 0,
+    ),
 }  # fmt: skip
 
 
@@ -303,7 +345,8 @@ def network_record(module: nn.Module, shape: tuple[int, ...], classes: int, rand
     else:
         y, criterion = torch.randn(outputs, generator=random).double(), nn.MSELoss()
     start = tree(module, "parameters")
-    record = {"x": positions_last(module, x), "y": y.numpy(), "params": start, "state": tree(module, "buffers")}
+    target = y.numpy() if classes else positions_last(module, y)
+    record = {"x": positions_last(module, x), "y": target, "params": start, "state": tree(module, "buffers")}
     optimizer, losses = torch.optim.SGD(module.parameters(), lr=0.1), []
     for step in range(3):
         optimizer.zero_grad()

@@ -144,6 +144,7 @@ def tiny():
         "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "alexnet_small_cifar10": ("--train.batch-size", 40, "--data.examples", 100),
+        "autoencoder_mnist": ("--model.widths", 16),
         "ball": ("--model.hidden", 8, "--data.examples", 2000),
         "spoken_digits": ("--model.hidden", 8, "--train.batch-size", 16),
         "japanese_vowels": ("--model.hidden", 8, "--train.batch-size", 16),

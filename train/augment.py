@@ -90,6 +90,8 @@ class Augment:
             )
         if info.kind == "segmentation" and (self.mixup or self.cutmix or self.views != "one"):
             raise UserError("--augment.mixup, cutmix and views are for one label an image, not for one a pixel")
+        if info.kind == "reconstruction" and (self.crop or self.mixup or self.cutmix or self.views != "one"):
+            raise UserError("--augment.crop, mixup, cutmix and views are not for images that are to be restored")
 
 
 def augmentation(augment: Augment, info: Info) -> tuple[Callable, Callable]:

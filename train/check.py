@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import UserError, nearest
-from ..models.core import output_spec
+from ..models.core import main_output, output_spec
 from .config import Experiment
 from .data import Dataset, Info
 from .init import factors, frozen, without
@@ -65,7 +65,7 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     spec = input_spec(info, experiment.train.batch_size, shape)
     try:
         params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
-        out = output_spec(model, params, state, spec)
+        out = main_output(output_spec(model, params, state, spec))
     except (TypeError, ValueError, AttributeError) as error:
         if info.ragged and not isinstance(error, ValueError):
             raise UserError(
@@ -75,11 +75,14 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
         if isinstance(error, AttributeError):
             raise
         raise UserError(f"{network} does not fit examples of shape {shape}: {error}") from error
+    if info.kind == "reconstruction" and out.shape[1:] != shape:
+        raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and is to restore examples of {shape}")
     wanted = experiment.task.outputs(info)
     every = shape[:1] if out.ndim == 3 else ()  # a forecast of every step
     if every and getattr(experiment.model, "bidirectional", False):
         raise UserError(f"{network} reads from both ends, and would see at each step what it is to forecast")
-    places = {"segmentation": shape[:-1], "language": shape, "forecast": every}.get(info.kind, ())
+    per_place = {"segmentation": shape[:-1], "language": shape, "forecast": every, "reconstruction": shape[:-1]}
+    places = per_place.get(info.kind, ())
     if out.shape[1:-1] != places:
         each = f"each of {' x '.join(map(str, places))} {'tokens' if info.tokens else 'pixels'}"
         each = each if places else "each example"

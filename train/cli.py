@@ -1,4 +1,4 @@
-"""The command line, `purezoo train | eval | predict | generate | list | show`: an experiment's fields are its flags."""
+"""The command line, `purezoo train | eval | predict | encode | ...`: an experiment's fields are its flags."""
 
 import dataclasses
 import datetime
@@ -26,6 +26,7 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
   purezoo train --resume RUN  go on with a stopped run
   purezoo eval RUN            its metrics on a split:    purezoo eval runs/lenet_digits --split test
   purezoo predict RUN FILE    its answers for your data: purezoo predict runs/lenet_digits digit.png
+  purezoo encode RUN FILE     their codes, by a run with an encoder: --out codes.npz
   purezoo generate RUN        what follows a text:       purezoo generate runs/lstm_text --prompt "ROMEO:"
   purezoo list                the networks and the configs, with their measured results
   purezoo show NAME           a network layer by layer:  purezoo show lenet_mnist
@@ -69,7 +70,8 @@ def run(args: Sequence[str]) -> int:
 def command(args: list[str]) -> int:
     """Dispatches to a command."""
     commands: dict[str, Callable[[list[str]], int]] = {
-        "train": train, "eval": evaluate, "predict": predict, "generate": generate, "list": list_zoo, "show": show,
+        "train": train, "eval": evaluate, "predict": predict, "encode": encode, "generate": generate,
+        "list": list_zoo, "show": show,
     }  # fmt: skip
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -215,6 +217,9 @@ class PredictFlags:
     """how to print: a table, a line of JSON for each example, or CSV"""
     top: int = 3
     """classes to show for each example in the table; JSON and CSV hold all"""
+    false_alarms: float = 0.01
+    """reconstruction: an example is an anomaly where its error exceeds the one that this share of the validation
+    examples exceeds"""
     masks: str = ""
     """segmentation: a folder for the class of each pixel, written as NAME.png with a palette; no file is replaced"""
     trust: bool = False
@@ -230,7 +235,30 @@ def predict(args: list[str]) -> int:
     if flags.top < 1:
         raise UserError(f"--top is at least 1, not {flags.top}")
     folder, *files = map(Path, found)
-    print_predictions(predict_files(folder, files, flags.trust, flags.masks), flags.format, flags.top)
+    records = predict_files(folder, files, flags.trust, flags.masks, flags.false_alarms)
+    print_predictions(records, flags.format, flags.top)
+    return 0
+
+
+@dataclass(frozen=True)
+class EncodeFlags:
+    """The codes that a finished run's encoder gives your files, as an NPZ with `codes` [N, latent] and `names` [N]."""
+
+    out: str = ""
+    """the NPZ file to write; it must not exist yet"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def encode(args: list[str]) -> int:
+    from .encode import encode_files
+
+    found, flags = words_and_flags(EncodeFlags, args, "purezoo encode", ["RUN", "FILE..."])
+    if len(found) < 2 or not flags.out:
+        raise UserError("encode what, and where to? purezoo encode RUN FILE... --out codes.npz")
+    folder, *files = map(Path, found)
+    shape = encode_files(folder, files, Path(flags.out), flags.trust)
+    print(f"{flags.out}: codes {list(shape)} and names")
     return 0
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, ClassVar, Literal, Protocol
 
 from ..errors import UserError, nearest
-from ..models.core import Model
+from ..models.core import Contract
 from .augment import Augment
 from .data import Data
 from .data.cache import cache_folder
@@ -31,7 +31,7 @@ class Network(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
-    def build(self) -> Model: ...
+    def build(self) -> Contract: ...
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def batches(dataset: Dataset, rows: np.ndarray, batch: int) -> Generator[dict, N
         yield from dataset.stream.once(rows, batch, dataset.skipped)
         return
     for padded, weight in masked_batches(rows, batch):
-        yield {"x": take(dataset.x, padded), "y": take(dataset.y, padded), "weight": weight}
+        yield {"x": take(dataset.x, padded), "y": take(dataset.y, padded), "row": padded, "weight": weight}
 
 
 def examples(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -87,11 +87,25 @@ def examples(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 
 
+def errors_of_split(functions: Functions, weights: dict, dataset: Dataset, split: str, batch: int) -> np.ndarray:
+    """How badly each example of a split is restored, [N] float32 in the order of its rows; of a stream those that can
+    be read."""
+    assert functions.errors is not None
+    errors, rows = jax.jit(functions.errors), dataset.splits[split]
+    with contextlib.closing(batches(dataset, rows, min(batch, len(rows)))) as found:
+        return np.concatenate([np.asarray(errors(weights, one["x"]))[one["weight"] > 0] for one in found])
+
+
 def predict_rows(functions: Functions, weights: dict, x: Examples, batch: int) -> np.ndarray:
     """The network's outputs for raw inputs x [N, ...]: [N, ...] float32, computed in batches of one size."""
-    predict = jax.jit(functions.predict)
+    return compute_rows(functions.predict, weights, x, batch)
+
+
+def compute_rows(function: Callable, weights: dict, x: Examples, batch: int) -> np.ndarray:
+    """`function(weights, x [B, ...])` for raw inputs x [N, ...]: [N, ...], computed in batches of one size."""
+    compiled = jax.jit(function)
     parts = [
-        np.asarray(predict(weights, take(x, rows)))[: int(weight.sum())]
+        np.asarray(compiled(weights, take(x, rows)))[: int(weight.sum())]
         for rows, weight in masked_batches(np.arange(number_of(x)), min(batch, number_of(x)))
     ]
     return np.concatenate(parts)

@@ -8,7 +8,8 @@ from .config import Experiment
 from .data import Dataset
 from .data.masks import palette
 from .evaluation import Totals, examples, predict_rows
-from .steps import Functions
+from .reconstruction import noise_of_rows, own_unit
+from .steps import Functions, preparation
 
 
 def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Functions, weights: dict,
@@ -24,6 +25,10 @@ def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Func
         x, y = examples(dataset, rows[:6])
         guess = predict_rows(functions, weights, x, len(x)).argmax(-1)
         segmented(Figure(figsize=(6, 2 * len(x)), layout="constrained"), x, y, guess, dataset, folder)
+    if info.kind == "reconstruction" and len(info.shape) == 3 and info.shape[-1] in (1, 3):
+        shown = restored_images(experiment, dataset, functions, weights, rows[:12])
+        figure = Figure(figsize=(len(shown["clean"]), 0.2 + 1.1 * len(shown)), layout="constrained")
+        reconstructions(figure, shown, folder)
     if info.kind == "forecast":
         x, y = examples(dataset, rows)
         guess = predict_rows(functions, weights, x, experiment.train.eval_batch_size)
@@ -106,6 +111,30 @@ def segmented(figure, x: np.ndarray, y: np.ndarray, guess: np.ndarray, dataset: 
     boxes = [Patch(facecolor=colors[i] / 255, edgecolor="gray", label=name) for i, name in names.items()]
     figure.legend(handles=boxes[:24], loc="outside lower center", ncols=6, fontsize=8)
     figure.savefig(folder / "segmented.png", dpi=120)
+
+
+def restored_images(experiment, dataset: Dataset, functions: Functions, weights: dict, rows) -> dict[str, np.ndarray]:
+    """Images [N, H, W, C] by what they are, white being 1: clean, noisy (of a denoising task), restored."""
+    info, noise, white = dataset.info, getattr(experiment.task, "noise", 0.0), dataset.info.pixel_max or 1
+
+    def own(standardised) -> np.ndarray:
+        return np.asarray(standardised) * np.asarray(own_unit(info)) + np.asarray(info.x_mean, np.float32) / white
+
+    prepare, raw = preparation(info)[0], examples(dataset, rows)[0].astype(np.float32)
+    seen = raw + noise * white * np.asarray(noise_of_rows(rows[: len(raw)], info.shape))
+    noisy = {"noisy": own(prepare(seen))} if noise else {}
+    return {"clean": own(prepare(raw)), **noisy, "restored": own(predict_rows(functions, weights, seen, len(raw)))}
+
+
+def reconstructions(figure, shown: dict[str, np.ndarray], folder: Path) -> None:
+    """Test images in columns: as they are, noisy where the network removes noise, and restored from their codes."""
+    cells = figure.subplots(len(shown), len(shown["clean"]), squeeze=False)
+    for row, (name, images) in zip(cells, shown.items(), strict=True):
+        for axes, image in zip(row, images, strict=True):
+            axes.imshow(np.clip(image, 0, 1), cmap="gray", vmin=0, vmax=1)
+            axes.set(xticks=[], yticks=[])
+        row[0].set_ylabel(name)
+    figure.savefig(folder / "reconstructions.png", dpi=120)
 
 
 def forecast(figure, x: np.ndarray, y: np.ndarray, outputs: np.ndarray, dataset: Dataset, folder: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..models.core import count
 from . import weights
+from .anomalies import keep_errors
 from .check import check, in_one_program
 from .config import Experiment
 from .data import Dataset
@@ -141,6 +142,7 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
     examples = steps * one.train.batch_size * together
     final = jax.device_get(final)
     weights.save(folder / "model.safetensors", final)
+    keep_errors(folder, job.functions, final, job.dataset, one.train.eval_batch_size)
     summary = {
         "metrics": {"train": lines[-1]["train"] if lines else {}, **metrics},
         "parameters": count(final["params"]),

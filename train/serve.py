@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import UserError, nearest
 from . import config, weights
+from .anomalies import restored, threshold_or_note
 from .augment import Views
 from .check import shapes
 from .config import Experiment
@@ -91,26 +92,34 @@ def evaluate_run(
     return answer
 
 
-def predict_files(folder: Path, files: list[Path], trust: bool, masks: str = "") -> list[dict[str, Any]]:
+def predict_files(
+    folder: Path, files: list[Path], trust: bool, masks: str = "", false_alarms: float = 0.01
+) -> list[dict[str, Any]]:
     """A record for each example in the files: its name, and class and probabilities, or the predicted numbers, or the
-    share of each class in its pixels.
+    share of each class in its pixels, or how badly it is restored.
 
-    With several seeds, probabilities and numbers are the mean over seeds. `masks` is a folder for the classes of all
-    pixels, a PNG for each example. Raises UserError where it would replace a file, before any is written.
+    With several seeds, probabilities, numbers and errors are the mean over seeds. `masks` is a folder for the classes
+    of all pixels, a PNG for each example. Raises UserError where it would replace a file, before any is written.
+    `false_alarms`: the share of validation examples whose error may exceed the threshold of an anomaly.
     """
-    opened = [open_run(home, trust) for home in seed_folders(folder)]
+    homes = seed_folders(folder)
+    opened = [open_run(home, trust) for home in homes]
     info, records = opened[0][1], []
     found: dict[Path, np.ndarray] = {}  # the masks to write
     if masks and info.kind != "segmentation":
         raise UserError(f"--masks is for the classes of pixels, and {folder} learned a {info.kind}")
     if masks and Path(masks).exists() and not Path(masks).is_dir():
         raise UserError(f"--masks {masks} is no folder")
+    limit = threshold_or_note(folder, homes, false_alarms) if info.kind == "reconstruction" else None
     for path in files if info.kind == "forecast" else ():
         records += forecast_of(path, opened)
     for path in files if info.kind != "forecast" else ():
         inputs = read_inputs(path, info)
         for note in inputs.notes:
             print(f"purezoo: {note}", file=sys.stderr)
+        if info.kind == "reconstruction":
+            records += restored(opened, inputs.x, inputs.names, limit)
+            continue
         outputs = [predict_rows(compiled, weights, inputs.x, 256) for _, _, compiled, weights in opened]
         if info.kind == "classification":
             chances = np.mean([probabilities(o) for o in outputs], 0)
@@ -171,7 +180,7 @@ def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> Non
             print(json.dumps(record))
         return
     if form == "csv":
-        kind = next(key for key in ("probabilities", "shares", "predicted") if key in records[0])
+        kind = next(key for key in ("probabilities", "shares", "predicted", "restored") if key in records[0])
         classes, names = kind == "probabilities", sorted(records[0][kind])
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["input", *(["class"] if classes else []), *names])
@@ -181,7 +190,12 @@ def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> Non
         return
     width = max(len(record["input"]) for record in records)
     for record in records:
-        if "predicted" not in record:
+        if "restored" in record:
+            error, limit, anomaly = (record["restored"].get(key) for key in ("error", "threshold", "anomaly"))
+            said = f"error {error:.6g}" + (
+                "" if limit is None else f"  {'anomaly' if anomaly else 'usual'} (threshold {limit:.6g})"
+            )
+        elif "predicted" not in record:
             best = list((record.get("probabilities") or record["shares"]).items())[:top]
             said = "  ".join(f"{name} {chance:7.2%}" for name, chance in best)
         else:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core as jex
 
-from ..models.core import Model, count
+from ..models.core import Contract, count
 
 OUTSIDE = "(outside layers)"
 
@@ -23,7 +23,7 @@ class Layer(NamedTuple):
     output_bytes: int
 
 
-def layers(model: Model, spec) -> list[Layer]:
+def layers(model: Contract, spec) -> list[Layer]:
     """The layers of a network for a batch `spec` [B, ...], in the order in which they compute.
 
     They are the named scopes of its program, so a Flax Linen module shows its layers as well; what is in none (an NNX
@@ -49,13 +49,13 @@ def layers(model: Model, spec) -> list[Layer]:
     return [row._replace(parameters=row.parameters + unclaimed) if row.name == OUTSIDE else row for row in rows]
 
 
-def multiply_adds(model: Model, spec) -> int:
+def multiply_adds(model: Contract, spec) -> int:
     """Multiply-adds of the matrix products and convolutions in one forward pass of a batch `spec`."""
     params, state = jax.eval_shape(model.init, jax.random.key(0), spec)
     return sum(map(_work, trace(model, params, state, spec, train=False).eqns))
 
 
-def trace(model: Model, params, state, spec, train: bool) -> Any:
+def trace(model: Contract, params, state, spec, train: bool) -> Any:
     """The program of a forward pass, a jaxpr."""
 
     def forward(params, state, x, key):
@@ -64,7 +64,7 @@ def trace(model: Model, params, state, spec, train: bool) -> Any:
     return jax.make_jaxpr(forward)(params, state, spec, jax.random.key(0)).jaxpr
 
 
-def table(model: Model, spec, title: str) -> str:
+def table(model: Contract, spec, title: str) -> str:
     """The table as text, with totals; sizes are those of float32."""
     rows = layers(model, spec)
     params, _ = jax.eval_shape(model.init, jax.random.key(0), spec)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..errors import UserError
-from ..models.core import as_model
+from ..models.core import as_model, main_output
 from ..models.layers.sequences import Padded, zero_padding
 from . import optimizers
 from .augment import augmentation, in_turn, seen
@@ -50,6 +50,8 @@ class Functions(NamedTuple):
     evaluate: Callable[[dict, dict], tuple[dict, Any]]  # ({"params", "state"}, batch) -> metrics, state for the next
     # ({"params", "state"}, raw x) -> outputs of the network, float32; of a series the whole forecast
     predict: Callable[[dict, Any], jax.Array]
+    # ({"params", "state"}, raw x) -> how badly each example is restored [B]; None for tasks that restore nothing
+    errors: Callable[[dict, Any], jax.Array] | None = None
 
 
 def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
@@ -66,6 +68,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     half_precision = train.precision == "bfloat16"
     task_loss = experiment.task.loss(info)
     outputs = getattr(experiment.task, "forecast", lambda info: plain)(info)
+    errors_of: Callable | None = getattr(experiment.task, "errors", lambda info: None)(info)
     prepare, prepare_target = preparation(info)
     change, mix = augmentation(experiment.augment, info)
     per_epoch = max(1, info.counts.get("train", 0) // train.batch_size)
@@ -177,13 +180,18 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         return weights | {"state": jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), state)}
 
     def evaluate(weights: dict, batch: dict) -> tuple[dict, Any]:
+        batch = {"row": jnp.arange(len(batch["weight"]))} | batch
         batch = batch | {"x": prepare(batch["x"]), "y": prepare_target(batch["y"])}
         return task_loss(apply_seen, weights["params"], weights["state"], batch, key=None, train=False)[1][::-1]
 
     def predict(weights: dict, x: jax.Array) -> jax.Array:
         return outputs(apply_seen, weights["params"], weights["state"], prepare(x)).astype(jnp.float32)
 
-    return Functions(init, step, present, begin, evaluate, predict)
+    def errors(weights: dict, x: jax.Array) -> jax.Array:
+        assert errors_of is not None
+        return errors_of(apply_seen, weights["params"], weights["state"], prepare(x))
+
+    return Functions(init, step, present, begin, evaluate, predict, errors if errors_of else None)
 
 
 def hyper_parameters(experiment: Experiment, seeds: list[int]) -> Hyper:
@@ -209,8 +217,8 @@ def in_one_piece(apply: Callable) -> Callable:
 
 
 def plain(apply: Callable, params, state, x) -> jax.Array:
-    """What a network predicts: its outputs. A task of forecasting makes more of it."""
-    return apply(params, state, x)[0]
+    """What a network predicts: its main output. A task of forecasting makes more of it."""
+    return main_output(apply(params, state, x)[0])
 
 
 def preparation(info: Info) -> tuple[Callable, Callable]:

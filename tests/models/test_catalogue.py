@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from purezoo import models
-from purezoo.models import VGG, AlexNet, AlexNetOneTower, ConvNeXt, ResNet, UNet, ViT
+from purezoo.models import VGG, AlexNet, AlexNetOneTower, ConvNeXt, Model, ResNet, UNet, ViT
 from purezoo.models.catalogue import CATALOGUE, Entry
-from purezoo.models.core import count
+from purezoo.models.core import count, main_output
 
 BATCH = 4
 
@@ -37,7 +37,11 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 @cache
 def case(name):
     """The model, a batch, its parameters and its state."""
-    model, shape, random = NETWORKS[name].network.build(), (BATCH, *NETWORKS[name].input), np.random.default_rng(0)
+    model, shape, random = (
+        main(NETWORKS[name].network.build()),
+        (BATCH, *NETWORKS[name].input),
+        np.random.default_rng(0),
+    )
     if tokens := NETWORKS[name].tokens:
         x = jnp.asarray(random.integers(tokens, size=shape))
     else:
@@ -207,6 +211,16 @@ def test_every_network_is_exported_and_in_the_catalogue():
     assert {type(entry.network) for entry in NETWORKS.values()} == found
     assert {thing.__name__ for thing in found} <= set(models.__all__)
     assert all(hasattr(models, name) for name in models.__all__)
+
+
+def main(model):
+    """The network as if it gave its main output alone."""
+
+    def apply(*args, **rest):
+        y, state = model.apply(*args, **rest)
+        return main_output(y), state
+
+    return Model(model.init, apply)
 
 
 def half(tree):

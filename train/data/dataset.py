@@ -55,20 +55,22 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         return _load_text(data, kind, splits)
     if data.is_series or kind == "forecast":
         return _load_series(data, kind, splits)
-    stream = _stream(data, kind)
+    unlabelled = kind == "reconstruction"  # labels stay beside the examples, and splits keep their proportions
+    stream = _stream(data, "classification" if unlabelled else kind)
     part = bool(data.classes or data.examples)
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
-        return _load_stream(data, stream, splits)
+        return _load_stream(data, kind, stream, splits)
     raw = _read(data, kind, stream)
     if data.steps:
         raw = raw._replace(x=_cut(data, raw.x))
     if data.shuffle_pixels and (isinstance(raw.x, Ragged) or raw.x.ndim != 4 or kind == "segmentation"):
         raise UserError(f"--data.shuffle-pixels is for images with one label each, and {data.source} has none.")
-    classification = kind == "classification"
+    if unlabelled and isinstance(raw.x, Ragged):
+        raise UserError(f"{data.source} has sequences of different lengths, which no autoencoder here restores.")
     y, classes = targets(raw, kind, data.source)
     if data.classes:
         (raw, y), classes = of_classes(data, raw, y, classes), data.classes
-    labels = y if classification else None
+    labels = y if classes and kind != "segmentation" else None
     if splits is None or data.examples:
         made = make_splits(raw.sizes, labels, data.test, data.validation, data.split_seed)
         if data.examples:
@@ -130,7 +132,7 @@ def _stream(data: Data, kind: Kind) -> Stream | None:
     return open_stream(data, pictures)
 
 
-def _load_stream(data: Data, stream: Stream, splits: Splits | None) -> Dataset:
+def _load_stream(data: Data, kind: Kind, stream: Stream, splits: Splits | None) -> Dataset:
     """A stream's splits and record. Mean, deviation and covariance are those of a sample of 2,000 training pictures,
     drawn by the seed of the splits; with recorded `splits` they mean nothing, for the run's record has them."""
     pictures, total = stream.pictures, sum(stream.pictures.sizes.values())
@@ -143,7 +145,7 @@ def _load_stream(data: Data, stream: Stream, splits: Splits | None) -> Dataset:
     x_mean, x_std = moments(x, np.arange(len(x)) if data.standardize else None)
     info = Info(
         source=data.source,
-        kind="classification",
+        kind=kind,
         shape=stream.shape,
         classes=pictures.classes,
         features=(),
@@ -268,7 +270,7 @@ def _read(data: Data, kind: Kind, stream: Stream | None) -> Raw:
         return read_bundled(data.source)
     if data.file == ".ts":
         return read_ts(data.path, data.fill)
-    if data.folder is not None and kind == "classification":
+    if data.folder is not None and kind in ("classification", "reconstruction"):
         return read_recordings(data)
     if kind == "segmentation" and data.folder is not None:
         return read_pairs(data.folder, data.size, data.channels)
@@ -276,7 +278,7 @@ def _read(data: Data, kind: Kind, stream: Stream | None) -> Raw:
         return read_idx(data.dir)
     if data.source == "mnist" or data.source.startswith("tfds:"):
         return read_tfds(data.source.removeprefix("tfds:"), data.dir, data.test_split)
-    return read_csv(data.path, data.target) if data.file == ".csv" else read_npz(data.path, kind)
+    return read_csv(data.path, data.target, kind) if data.file == ".csv" else read_npz(data.path, kind)
 
 
 def _cut(data: Data, x: np.ndarray | Ragged) -> np.ndarray | Ragged:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ...errors import UserError
 
-Kind = Literal["classification", "regression", "segmentation", "language", "forecast"]
+Kind = Literal["classification", "regression", "segmentation", "language", "forecast", "reconstruction"]
 
 
 @dataclass(frozen=True)

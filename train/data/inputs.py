@@ -116,6 +116,8 @@ def _read_image(path: Path, info: Info) -> Inputs:
         raise UserError(f"The model takes images of {channels} channels, which no picture has: give {path} as NPZ.")
     picture = read_picture(path, path, channels, info.size)
     notes, was = [], f"{picture.width} x {picture.height}"
+    if info.kind == "reconstruction" and not info.size and picture.size != (width, height):  # blurred, all are strange
+        raise UserError(f"{path} has {was} pixels, and the run was trained on {width} x {height}.")
     if info.size:  # as in training
         picture = square(picture, info.size)
     elif picture.size != (width, height):

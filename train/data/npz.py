@@ -23,15 +23,22 @@ BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipf
 def read_npz(path: Path, kind: Kind) -> Raw:
     """The examples of an NPZ file: x [N, D], [N, H, W] or [N, H, W, C]; y [N] or [N, K], of pixels [N, H, W]."""
     there = headers(path)
-    keys = _keys(path, there)
+    keys = _keys(path, there, labelled=kind != "reconstruction")
     if any(lengths_of(x) in there for x, _ in keys.values()):
+        if kind == "reconstruction":
+            raise UserError(
+                f"The file {path} holds sequences of different lengths, which no autoencoder here restores."
+            )
         return _read_sequences(path, keys, there)
-    arrays = read_arrays(path, [key for pair in keys.values() for key in pair])
+    arrays = read_arrays(path, [key for pair in keys.values() for key in pair if key])
     xs = [as_examples(arrays[x], f"'{x}' of {path}") for x, _ in keys.values()]
-    ys = [_targets(arrays[y], x, f"'{y}' of {path}", kind) for x, (_, y) in zip(xs, keys.values(), strict=True)]
+    ys = [
+        _targets(arrays[y], x, f"'{y}' of {path}", kind) if y else np.zeros(len(x), np.int64)
+        for x, (_, y) in zip(xs, keys.values(), strict=True)
+    ]
     if len({(x.shape[1:], x.dtype) for x in xs}) > 1 or len({(y.shape[1:], y.dtype.kind) for y in ys}) > 1:
         shapes = ", ".join(
-            f"{key} {list(arrays[key].shape)} {arrays[key].dtype}" for pair in keys.values() for key in pair
+            f"{key} {list(arrays[key].shape)} {arrays[key].dtype}" for pair in keys.values() for key in pair if key
         )
         raise UserError(f"The splits in {path} do not go together: {shapes}.")
     sizes = {split: len(x) for split, x in zip(keys, xs, strict=True)}
@@ -78,8 +85,8 @@ def sequences(x: np.ndarray, lengths: np.ndarray, what: str) -> list[np.ndarray]
 def peek_npz(path: Path, kind: Kind) -> tuple[tuple[int, ...], int] | None:
     """The shape of one example, from the header, and the number of classes (from the labels) or of targets."""
     declared = headers(path)
-    x_key, y_key = _keys(path, declared)["train"]
-    (_, *shape), (_, *columns) = declared[x_key] or (0,), declared[y_key] or (0,)
+    x_key, y_key = _keys(path, declared, labelled=kind != "reconstruction")["train"]
+    (_, *shape), (_, *columns) = declared[x_key] or (0,), declared.get(y_key) or (0,)
     if len(shape) not in (0, 1, 2, 3):
         return None
     if (lengths := lengths_of(x_key)) in declared:
@@ -88,6 +95,8 @@ def peek_npz(path: Path, kind: Kind) -> tuple[tuple[int, ...], int] | None:
         return None
     if kind == "regression":
         outputs = math.prod(columns)
+    elif kind == "reconstruction":
+        outputs = 0
     else:
         labels = np.unique(read_arrays(path, [y_key])[y_key])
         outputs = len(labels) if kind == "classification" else int(labels[labels != UNLABELLED].max(initial=0)) + 1
@@ -131,8 +140,13 @@ def read_arrays(path: Path, keys: list[str]) -> dict[str, np.ndarray]:
         raise UserError(f"The file {path} is damaged: {error}.") from error
 
 
-def _keys(path: Path, there: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, str]]:
-    """The keys of x and y for each split in the file."""
+def _keys(path: Path, there: dict[str, tuple[int, ...]], labelled: bool) -> dict[str, tuple[str, str]]:
+    """The keys of x and y for each split in the file; "" for y where it has none and they are not needed."""
+    if not labelled and not any(key.startswith("y") for key in there):
+        if "x" in there:
+            return {"train": ("x", "")}
+        if "x_train" in there:
+            return {split: (f"x_{split}", "") for split in NAMES if f"x_{split}" in there}
     if "x" in there and "y" in there:
         return {"train": ("x", "y")}
     pairs = {split: (f"x_{split}", f"y_{split}") for split in NAMES}

@@ -13,9 +13,15 @@ from .info import Kind
 from .raw import Raw
 
 
-def read_csv(path: Path, target: str) -> Raw:
-    """Features [N, D] float32 and the column `target` [N]: integers where all are, else floats, else strings."""
+def read_csv(path: Path, target: str, kind: Kind) -> Raw:
+    """Features [N, D] float32 and the column `target` [N]: integers where all are, else floats, else strings.
+
+    A task of reconstruction needs no target: without one every column is a feature.
+    """
     with open_csv(path) as (header, rows):
+        if kind == "reconstruction" and not target:
+            x, _ = read_columns(path, header, rows, header)
+            return Raw(x, np.zeros(len(x), np.int64), {"train": len(x)}, features=tuple(header))
         chosen = _target(path, header, target)
         features = [name for name in header if name != chosen]
         x, y = read_columns(path, header, rows, features, chosen)
@@ -25,6 +31,8 @@ def read_csv(path: Path, target: str) -> Raw:
 def peek_csv(path: Path, target: str, kind: Kind) -> tuple[tuple[int, ...], int]:
     """The number of features, from the header, and of classes, from the column `target`; 1 target for regression."""
     with open_csv(path) as (header, rows):
+        if kind == "reconstruction" and not target:
+            return (len(header),), 0
         place = header.index(_target(path, header, target))
         outputs = 1 if kind == "regression" else len(np.unique(_typed([row[place].strip() for _, row in rows])))
     return (len(header) - 1,), outputs

@@ -1,5 +1,7 @@
 """What is to be predicted: class indices, numbers, or the class of each pixel."""
 
+import contextlib
+
 import numpy as np
 
 from ...errors import UserError
@@ -12,7 +14,18 @@ def targets(raw: Raw, kind: Kind, source: str) -> tuple[np.ndarray, tuple[str, .
     """The targets of a task of this kind, and the names of their classes; () for numbers."""
     if kind == "segmentation":
         return class_masks(raw, source)
+    if kind == "reconstruction":
+        return _whatever_there_is(raw, source)
     return _class_indices(raw, source) if kind == "classification" else (_numbers(raw, source), ())
+
+
+def _whatever_there_is(raw: Raw, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """For a task that needs no labels: class indices where the source has classes, else its numbers, else zeros."""
+    with contextlib.suppress(UserError):
+        return _class_indices(raw, source)
+    with contextlib.suppress(UserError):
+        return _numbers(raw, source), ()
+    return np.zeros(len(raw.y), np.int32), ()
 
 
 def _class_indices(raw: Raw, source: str) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -1,0 +1,48 @@
+"""The comparison of an autoencoder with principal components, on a run of a few steps."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+
+PATH = Path(__file__).parents[2] / "scripts" / "against_pca.py"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["against_pca.py", *map(str, args)])
+        return module.main()
+
+    spec = importlib.util.spec_from_file_location("against_pca", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return call
+
+
+def test_both_errors_are_in_the_same_units(purezoo, script, capsys):
+    flags = ("--train.epochs", 2, "--no-pictures", "--quiet", "--model.latent", 5, "--out", "run")
+    assert purezoo("train", "denoising_digits", *flags)[0] == 0
+    shown = dict(line.split() for line in purezoo("eval", "run")[1].splitlines()[1:])
+    assert script("run") == 0
+    lines = capsys.readouterr().out.splitlines()
+    own, pca = (float(line.split(": ")[1]) for line in lines[:2])
+    assert own == pytest.approx(float(shown["mse"]), abs=2e-6)
+    x = load_digits().images.reshape(-1, 64) / 16
+    splits = np.load("run/splits.npz")
+    fitted = PCA(5).fit(x[splits["train"]])
+    test = x[splits["test"]]
+    assert pca == pytest.approx(np.mean((fitted.inverse_transform(fitted.transform(test)) - test) ** 2), abs=2e-6)
+    assert lines[2] == f"PCA's error is {pca / own:.2f} times the autoencoder's"
+
+
+def test_what_is_no_autoencoder_is_refused(purezoo, script, capsys):
+    assert purezoo("train", "mlp_digits", "--train.epochs", 1, "--no-pictures", "--quiet", "--out", "mlp")[0] == 0
+    with pytest.raises(SystemExit) as stop:
+        script("mlp")
+    assert stop.value.code == 2
+    assert "mlp is no run of an autoencoder" in capsys.readouterr().err
