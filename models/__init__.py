@@ -13,6 +13,7 @@ from .resnet import ResNet
 from .rnn import RNN, RNNLanguageModel
 from .tcn import TCN
 from .unet import UNet
+from .vae import VAE, ConvVAE
 from .vgg import VGG
 from .vit import ViT
 
@@ -20,6 +21,7 @@ __all__ = [
     "MLP",
     "RNN",
     "TCN",
+    "VAE",
     "VGG",
     "Airbench",
     "AlexNet",
@@ -28,6 +30,7 @@ __all__ = [
     "Autoencoder",
     "ConvAutoencoder",
     "ConvNeXt",
+    "ConvVAE",
     "LeNet",
     "LinearRegression",
     "LogisticRegression",

@@ -17,6 +17,7 @@ from .resnet import ResNet
 from .rnn import RNN, RNNLanguageModel
 from .tcn import TCN
 from .unet import UNet
+from .vae import VAE, ConvVAE
 from .vgg import VGG
 from .vit import ViT
 
@@ -55,6 +56,8 @@ CATALOGUE: dict[str, Entry] = {
     "unet": Entry(UNet(), (512, 512, 1), (512, 512, 2), 31_036_546),
     "autoencoder": Entry(Autoencoder(), (28, 28, 1), (28, 28, 1), 1_083_696),
     "conv_autoencoder": Entry(ConvAutoencoder(), (28, 28, 1), (28, 28, 1), 112_321),
+    "vae": Entry(VAE(), (28, 28, 1), (28, 28, 1), 425_284),
+    "conv_vae": Entry(ConvVAE(), (28, 28, 1), (28, 28, 1), 247_237),
     "elman": Entry(RNN(cell="elman"), (28, 28), (10,), 21_386),
     "lstm": Entry(RNN(), (28, 28), (10,), 81_674),
     "lstm_norm": Entry(RNN(cell="lstm_norm"), (28, 28), (10,), 82_954),

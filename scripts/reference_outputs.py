@@ -74,6 +74,13 @@ class DenseOnto(nn.Module):
         return (F.linear(x, self.weight).unflatten(1, self.bias.shape) + self.bias).permute(0, 3, 1, 2)
 
 
+class FirstHalf(nn.Module):
+    """The means of a posterior."""
+
+    def forward(self, x):
+        return x.chunk(2, 1)[0]
+
+
 class LayerScale(nn.Module):
     def __init__(self, width: int):
         super().__init__()
@@ -295,6 +302,36 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
                 conv1=nn.Conv2d(2, 4, 3, padding=1), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
                 conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
                 flatten=Flatten(), code=nn.Linear(48, 5),
+            ),
+            decoder=network(
+                start=DenseOnto(5, 2, 3, 8), relu1=nn.ReLU(),
+                up1=nn.ConvTranspose2d(8, 4, 2, stride=2), relu2=nn.ReLU(),
+                conv1=nn.Conv2d(4, 4, 3, padding=1), relu3=nn.ReLU(),
+                up2=nn.ConvTranspose2d(4, 4, 2, stride=2), relu4=nn.ReLU(),
+                output=nn.Conv2d(4, 2, 3, padding=1),
+            ),
+        ), (4, 2, 8, 12), 0,
+    ),
+    "vae": (
+        network(
+            encoder=network(
+                dense1=nn.Linear(6, 16), tanh1=nn.Tanh(),
+                dense2=nn.Linear(16, 8), tanh2=nn.Tanh(),
+                posterior=nn.Linear(8, 6), mean=FirstHalf(),
+            ),
+            decoder=network(
+                dense1=nn.Linear(3, 8), tanh1=nn.Tanh(),
+                dense2=nn.Linear(8, 16), tanh2=nn.Tanh(),
+                output=nn.Linear(16, 6),
+            ),
+        ), (8, 6), 0,
+    ),
+    "conv_vae": (
+        network(
+            encoder=network(
+                conv1=nn.Conv2d(2, 4, 3, padding=1), relu1=nn.ReLU(), pool1=nn.MaxPool2d(2),
+                conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
+                flatten=Flatten(), posterior=nn.Linear(48, 10), mean=FirstHalf(),
             ),
             decoder=network(
                 start=DenseOnto(5, 2, 3, 8), relu1=nn.ReLU(),

@@ -148,6 +148,7 @@ def tiny():
         "ball": ("--model.hidden", 8, "--data.examples", 2000),
         "spoken_digits": ("--model.hidden", 8, "--train.batch-size", 16),
         "japanese_vowels": ("--model.hidden", 8, "--train.batch-size", 16),
+        "vae_mnist": ("--model.widths", 16),
         "lstm_text": (*VOCABULARY, "--model.hidden", 16, "--data.window", 32, "--train.batch-size", 4),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),
     }

@@ -55,9 +55,10 @@ def workplace(tmp_path_factory, text_file, recordings, ts_file):
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("purezoo ")])
 def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     monkeypatch.chdir(workplace)
-    for name in ("mlp_digits", "lenet_digits", "lstm_text", "spoken_digits", "denoising_digits"):
+    for name in ("mlp_digits", "lenet_digits", "lstm_text", "spoken_digits", "denoising_digits", "vae_mnist"):
         if not Path("runs", name).exists():
-            assert purezoo("train", name, *tiny.get(name, ()), *QUICK, "--out", f"runs/{name}")[0] == 0
+            folder = ("--data.dir", zoo_folder) if name.endswith("_mnist") else ()
+            assert purezoo("train", name, *folder, *tiny.get(name, ()), *QUICK, "--out", f"runs/{name}")[0] == 0
     meant = {"FOLDER": zoo_folder, "COMMAND": "train", "CONFIG": "mlp_wine", "FILE": "digit.png"}
     meant |= {"RUN": "runs/mlp_digits", "NAME_DATA": "mlp_wine", "runs/NAME_DATA": "runs/new"}
     words = [str(meant.get(word, word)) for word in shlex.split(line)[1:]]

@@ -26,6 +26,7 @@ def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder:
     """The shapes of the run's state. Raises UserError for anything that would stop the run later, before any work."""
     train, optimizer, info = experiment.train, experiment.optimizer, dataset.info
     steps_per_epoch(experiment, dataset)
+    getattr(experiment.task, "check_data", lambda dataset: None)(dataset)
     run = shapes(experiment, info, compiled)
     weights = jax.eval_shape(lambda run: compiled.begin(compiled.present(run)), run)
     sums, _ = jax.eval_shape(compiled.evaluate, weights, example_batch(experiment, info))

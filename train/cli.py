@@ -28,6 +28,7 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
   purezoo predict RUN FILE    its answers for your data: purezoo predict runs/lenet_digits digit.png
   purezoo encode RUN FILE     their codes, by a run with an encoder: --out codes.npz
   purezoo generate RUN        what follows a text:       purezoo generate runs/lstm_text --prompt "ROMEO:"
+                              or images, in a grid:      purezoo generate runs/vae_mnist --out samples.png
   purezoo list                the networks and the configs, with their measured results
   purezoo show NAME           a network layer by layer:  purezoo show lenet_mnist
 
@@ -163,7 +164,10 @@ def report(folder: Path, summary: dict) -> int:
     if summary.get("skipped"):
         print(f"{summary['skipped']:,} pictures could not be read and were skipped")
     print(f"folder: {folder}")
+    if tested.get("active_units") == 0:
+        print("the posterior has collapsed: no unit of the code is active. Try --task.warmup, or a smaller --task.beta")
     use = "generate {0}" if any(name.startswith("bits_per") for name in tested) else "predict {0} FILE"
+    use = "generate {0} --out samples.png" if "elbo" in tested else use
     print(f"next: purezoo {use.format(folder)}    purezoo eval {folder}    purezoo list")
     return 0
 
@@ -182,6 +186,8 @@ class EvalFlags:
     """folder of the data's files, where it has moved since the run"""
     views: Literal["", "one", "flip", "ten"] = ""
     """average over views of each image, as --augment.views says in training; empty: as in the run"""
+    samples: int = 0
+    """variational autoencoders: also the importance-weighted bound, of so many codes for each example"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -194,8 +200,10 @@ def evaluate(args: list[str]) -> int:
         raise UserError("evaluate which run? purezoo eval RUN, with the folder of a finished run")
     if flags.batch_size < 0:
         raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
-    folder = Path(found[0])
-    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, flags.views or None)
+    if flags.samples < 0:
+        raise UserError(f"--samples is a number of codes, or 0, not {flags.samples}")
+    folder, views = Path(found[0]), flags.views or None
+    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, flags.samples)
     if flags.json:
         print(json.dumps(result))
         return 0
@@ -203,6 +211,7 @@ def evaluate(args: list[str]) -> int:
     print(
         f"{folder}, {result['split']} split, {result['examples']:,} examples"
         + (f", {len(result['seeds'])} seeds" if spread else "")
+        + (f", {flags.samples:,} codes for each" if flags.samples else "")
     )
     for name, value in result["metrics"].items():
         print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
@@ -264,7 +273,8 @@ def encode(args: list[str]) -> int:
 
 @dataclass(frozen=True)
 class GenerateFlags:
-    """Text from a finished run that learned a language: the prompt, and what the network makes of it, as it comes."""
+    """Text from a finished run that learned a language: the prompt, and what the network makes of it, as it comes. Or
+    images from a run that learned their distribution, as a grid in the file --out."""
 
     prompt: str = "\n"
     """the text to go on with"""
@@ -277,7 +287,11 @@ class GenerateFlags:
     top_p: float = 1.0
     """draw from the fewest likeliest ones that have this probability in all"""
     seed: int = 0
-    """of the draws: the same seed writes the same text"""
+    """of the draws: the same seed writes the same text and the same images"""
+    out: str = ""
+    """images: the PNG file to write; it must not exist yet"""
+    count: int = 64
+    """images: how many"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -289,8 +303,14 @@ def generate(args: list[str]) -> int:
     found, flags = words_and_flags(GenerateFlags, args, "purezoo generate", ["RUN"])
     if len(found) != 1:
         raise UserError("generate with which run? purezoo generate RUN, with the folder of a finished run")
-    if flags.length < 1 or flags.seed < 0:
-        raise UserError("--length is at least 1 and --seed at least 0")
+    if flags.length < 1 or flags.count < 1 or flags.seed < 0:
+        raise UserError("--length and --count are at least 1 and --seed at least 0")
+    if flags.out:
+        from .samples import write_samples
+
+        write_samples(Path(found[0]), Path(flags.out), flags.count, flags.seed, flags.trust)
+        print(f"{flags.out}: {flags.count} images")
+        return 0
     sampling = Sampling(flags.temperature, flags.top_k, flags.top_p)
     for piece in generated(Path(found[0]), flags.prompt, flags.length, sampling, flags.seed, flags.trust):
         print(piece, end="", flush=True)

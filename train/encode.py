@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
+from ..models.core import main_output
 from .data import read_inputs
 from .data.cache import write_npz
 from .evaluation import compute_rows
@@ -15,7 +16,8 @@ from .steps import preparation
 
 def encode_files(folder: Path, files: list[Path], out: Path, trust: bool) -> tuple[int, ...]:
     """Writes the codes of all examples in the files as an NPZ, `codes` [N, latent] float32 and `names` [N], and returns
-    the codes' shape. Of several seeds the first one's encoder is used: each has a code of its own.
+    the codes' shape. Of a posterior they are the means. Of several seeds the first one's encoder is used: each has a
+    code of its own.
 
     Raises UserError, before anything is read, for a run without an encoder and for a file that is there already.
     """
@@ -33,7 +35,7 @@ def encode_files(folder: Path, files: list[Path], out: Path, trust: bool) -> tup
         print(f"purezoo: {note}", file=sys.stderr)
 
     def encode(weights, x):
-        return encoder(weights["params"], weights["state"], prepare(x))
+        return main_output(encoder(weights["params"], weights["state"], prepare(x)))
 
     codes = np.concatenate([compute_rows(encode, weights, found.x, 256) for found in inputs]).astype(np.float32)
     write_npz(out, {"codes": codes, "names": np.array([name for found in inputs for name in found.names])})

@@ -75,7 +75,7 @@ class Forecast:
 
         return loss
 
-    def forecast(self, info: Info) -> Callable:
+    def predict(self, info: Info) -> Callable:
         """(apply, params, state, x [B, W, K]) -> the forecast [B, H, K]."""
 
         def forecast(apply, params, state, x):

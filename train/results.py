@@ -10,6 +10,7 @@ HEADLINES = {  # metric -> (label, factor, unit, the direction in which it gets 
     "bits_per_byte": ("bits per byte", 1, "", math.ceil),
     "accuracy": ("accuracy", 100, "%", math.floor),
     "mean_iou": ("mean IoU", 100, "%", math.floor),
+    "elbo": ("ELBO", 1, "nats", math.floor),
     "denoising_rmse": ("RMSE of restored images", 1, "", math.ceil),
     "rmse": ("RMSE", 1, "", math.ceil),
     "r2": ("R^2", 1, "", math.floor),

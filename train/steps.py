@@ -67,7 +67,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     train, optimizer = experiment.train, experiment.optimizer
     half_precision = train.precision == "bfloat16"
     task_loss = experiment.task.loss(info)
-    outputs = getattr(experiment.task, "forecast", lambda info: plain)(info)
+    outputs = getattr(experiment.task, "predict", lambda info: plain)(info)
     errors_of: Callable | None = getattr(experiment.task, "errors", lambda info: None)(info)
     prepare, prepare_target = preparation(info)
     change, mix = augmentation(experiment.augment, info)
@@ -86,7 +86,7 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
     def prepared(key, step, batch):
         """The batch of a step as the network is trained on it. `key` is that of all steps."""
         n = len(batch["y"])
-        batch = {"weight": jnp.ones(n), "row": jnp.arange(n)} | batch
+        batch = {"weight": jnp.ones(n), "row": jnp.arange(n)} | batch | {"step": jnp.full(n, step)}
         if experiment.augment.flip:
             half = in_turn(jax.random.fold_in(key, MIRRORING), batch["row"], step // per_epoch)
             batch = batch | {"mirrored": half}
@@ -217,7 +217,7 @@ def in_one_piece(apply: Callable) -> Callable:
 
 
 def plain(apply: Callable, params, state, x) -> jax.Array:
-    """What a network predicts: its main output. A task of forecasting makes more of it."""
+    """What a network predicts: its main output. A task may make more of it, with a function `predict` of its own."""
     return main_output(apply(params, state, x)[0])
 
 

@@ -1,7 +1,8 @@
 """What a network is trained for: a loss, and the metrics that tell how well it does.
 
 A task is one pure function, `loss(apply, params, state, batch, *, key, train) -> (loss, (state, metrics))`. `batch`
-holds "x" [B, ...], "y" and "weight" [B], which is 1 for an example and 0 for the padding of a last, partial batch.
+holds "x" [B, ...], "y" and "weight" [B], which is 1 for an example and 0 for the padding of a last, partial batch;
+"row" [B], the number of each example in the data; and in training "step" [B], that of the steps taken, in every row.
 `metrics` maps a name to a pair (sum, count), so that totals over batches of any size are exact.
 """
 

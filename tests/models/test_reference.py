@@ -92,6 +92,8 @@ NETWORKS = {
     "unet": models.UNet(classes=3, width=4, depth=2),
     "autoencoder": models.Autoencoder(latent=3, widths=(16, 8)),
     "conv_autoencoder": models.ConvAutoencoder(latent=5, width=4),
+    "vae": models.VAE(latent=3, widths=(16, 8)),
+    "conv_vae": models.ConvVAE(latent=5, width=4),
 }
 
 
@@ -129,7 +131,7 @@ def test_network(name):
     @jax.jit
     def step(params, state):
         def loss(params):
-            logits, after = model.apply(params, state, x, train=True)
+            logits, after = model.apply(params, state, x, train="vae" not in name)  # which then draws no code
             logits = main_output(logits)
             if y.dtype == np.int32:
                 return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean(), (logits, after)
@@ -148,7 +150,9 @@ def test_network(name):
             assert_close(jax.tree.map(np.linalg.norm, gradients), record["gradient_norms"])
     assert_close(np.array(losses), record["losses"])
     way = jax.tree.map(lambda a, b: np.linalg.norm(a - b), params, start)
-    deep = 1e-4 if name in ("tcn", "unet") else 1e-5  # a difference of float32 numbers that are much larger than it
+    deep = (
+        1e-4 if name in ("tcn", "unet", "conv_vae") else 1e-5
+    )  # a difference of float32 numbers that are much larger than it
     assert_close(way, record["way_norms"], deep)
     assert_close(state, record["state_after"])
     assert_close(main_output(model.apply(params, state, x)[0]), record["logits_after"])
