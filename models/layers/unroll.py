@@ -48,7 +48,11 @@ def _scan(cell: Cell, reverse: bool, params, keep, state, x, real):
         wx, real = step
         return _step(cell, real, params, state, (wx, _kept(state["h"], keep) @ params["recurrent_kernel"]))
 
-    state, y = lax.scan(body, state, (project(params, x), real), reverse=reverse)
+    steps = project(params, x), real
+    if len(x) == 1:  # a stream: no loop around one step
+        state, y = body(state, jax.tree.map(lambda a: a[0], steps))
+        return y[None], state
+    state, y = lax.scan(body, state, steps, reverse=reverse)
     return y, state
 
 
@@ -77,15 +81,16 @@ def _scan_by_hand(cell: Cell, reverse: bool, params, keep, state, x, real):
 
 def _scan_forward(cell: Cell, reverse: bool, params, keep, state, x, real):
     """Keeps what the way back needs of each step: the state before it and the two products, or their sum."""
+    wx = project(params, x)
 
     def body(state, step):
         wx, real = step
         uh = _kept(state["h"], keep) @ params["recurrent_kernel"]
-        products = (wx + uh,) if cell.adds else (wx, uh)
-        after, y = _step(cell, real, params, state, products)
-        return after, (y, state, products)
+        after, y = _step(cell, real, params, state, (wx, uh))
+        return after, (y, state, wx + uh if cell.adds else uh)
 
-    last, (y, states, products) = lax.scan(body, state, (project(params, x), real), reverse=reverse)
+    last, (y, states, seen) = lax.scan(body, state, (wx, real), reverse=reverse)
+    products = (seen,) if cell.adds else (wx, seen)
     return (y, last), (params, keep, states, products, x, real)
 
 
