@@ -114,6 +114,8 @@ def _features(samples: np.ndarray, features: Features, rate: int) -> np.ndarray:
     options.frame_opts.snip_edges = False  # a frame also of a recording that is shorter than one
     options.mel_opts.num_bins = MELS
     computer = make(options)
+    least = -(-rate // 200)  # half the step between frames, from which on there is one
+    samples = np.pad(samples, (0, max(0, least - len(samples))))
     computer.accept_waveform(rate, (samples * 32768).tolist())
     computer.input_finished()
     return np.stack([computer.get_frame(i) for i in range(computer.num_frames_ready)]).astype(np.float32)

@@ -43,9 +43,14 @@ def test_another_rate_or_two_channels_give_nearly_the_same(tmp_path):
     assert read_recording(tmp_path / "a.wav", "mfcc", 8000)[0].shape == (30, CEPSTRA)
 
 
-def test_a_recording_shorter_than_a_frame_has_one(tmp_path):
-    soundfile.write(tmp_path / "a.wav", tone(500, 0.005), 8000)
-    assert len(read_recording(tmp_path / "a.wav", "log_mel", 8000)[0]) == 1
+@pytest.mark.parametrize(("samples", "rate"), [(40, 8000), (39, 8000), (1, 8000), (50, 11111), (1, 48000)])
+@pytest.mark.parametrize("features", ["log_mel", "mfcc"])
+def test_a_recording_shorter_than_a_frame_has_one(tmp_path, samples, rate, features):
+    soundfile.write(tmp_path / "a.wav", tone(500, rate=rate)[:samples], rate)
+    for target in (rate, 8000, 11025):
+        x, _ = read_recording(tmp_path / "a.wav", features, target)
+        assert len(x) == 1
+        assert np.isfinite(x).all()
 
 
 def test_a_folder_of_recordings(tmp_path, caplog):
