@@ -303,8 +303,12 @@ def generate(args: list[str]) -> int:
     found, flags = words_and_flags(GenerateFlags, args, "purezoo generate", ["RUN"])
     if len(found) != 1:
         raise UserError("generate with which run? purezoo generate RUN, with the folder of a finished run")
-    if flags.length < 1 or flags.count < 1 or flags.seed < 0:
-        raise UserError("--length and --count are at least 1 and --seed at least 0")
+    if flags.length < 1:
+        raise UserError(f"--length is at least 1, not {flags.length}")
+    if flags.count < 1:
+        raise UserError(f"--count is at least 1, not {flags.count}")
+    if not 0 <= flags.seed < 2**31:
+        raise UserError(f"--seed is at least 0 and lies below 2^31, not {flags.seed}")
     if flags.out:
         from .samples import write_samples
 

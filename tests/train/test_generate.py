@@ -107,10 +107,23 @@ def test_eval_does_not_depend_on_the_batch(purezoo, language_run):
 
 
 @pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--length", 0, "--length is at least 1, not 0"),
+        ("--count", -3, "--count is at least 1, not -3"),
+        ("--seed", -1, "--seed is at least 0 and lies below 2^31, not -1"),
+        ("--seed", 2**31, "--seed is at least 0 and lies below 2^31, not 2147483648"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_anything_is_written(purezoo, flag, value, said):
+    code, out, errors = purezoo("generate", "run", flag, value)
+    assert (code, out, errors) == (2, "", f"purezoo: {said}\n")
+
+
+@pytest.mark.parametrize(
     ("flags", "said"),
     [
         (("--prompt", ""), "--prompt needs at least one character"),
-        (("--length", 0), "--length is at least 1"),
         (("--temperature", -1), "--temperature is at least 0"),
         (("--top-p", 0), "--top-p lies above 0"),
         (("--top-k", -2), "--top-k is a number of tokens"),
