@@ -5,6 +5,7 @@ from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
 from .autoencoder import Autoencoder, ConvAutoencoder
 from .convnext import ConvNeXt
 from .core import Model, chain, count, lift, named, residual, skip
+from .layers.sequences import Padded
 from .lenet import LeNet
 from .linear_regression import LinearRegression
 from .logistic_regression import LogisticRegression
@@ -35,6 +36,7 @@ __all__ = [
     "LinearRegression",
     "LogisticRegression",
     "Model",
+    "Padded",
     "RNNLanguageModel",
     "ResNet",
     "UNet",

@@ -14,8 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purezoo.models import RNN, RNNLanguageModel
-from purezoo.models.layers import Padded
+from purezoo.models import RNN, Padded, RNNLanguageModel
 from purezoo.models.pytorch import from_pytorch, names
 
 FOLDER = Path(__file__).parent / "reference" / "sequences"
