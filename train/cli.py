@@ -304,7 +304,7 @@ def generate(args: list[str]) -> int:
     if len(found) != 1:
         raise UserError("generate with which run? purezoo generate RUN, with the folder of a finished run")
     if flags.length < 1 or flags.count < 1 or flags.seed < 0:
-        raise UserError("--length and --count are at least 1 and --seed at least 0")
+        raise UserError("--length is at least 1, --count too, and --seed at least 0")
     if flags.out:
         from .samples import write_samples
 
