@@ -30,10 +30,8 @@ def importance_weighted(
     if not isinstance(experiment.task, Variational) or not hasattr(model, "decode"):
         raise UserError("--samples is for variational autoencoders, which have a bound to tighten")
     parts, info = experiment.task.parts(dataset.info), dataset.info
-    begin, step = (
-        jax.jit(lambda *args: begun(model, parts, info, *args)),
-        jax.jit(lambda *args: stepped(model, parts, samples, *args)),
-    )
+    begin = jax.jit(lambda *args: begun(model, parts, info, *args))
+    step = jax.jit(lambda *args: stepped(model, parts, samples, *args))
     total, n = 0.0, 0.0
     with contextlib.closing(batches(dataset, dataset.splits[split], EXAMPLES)) as found:
         for batch in found:
