@@ -47,9 +47,10 @@ class Data:
     """CSV only: the name of the column that holds the time, numbers or dates; the other columns are series"""
     steps: int = 0
     """sequences only: cut longer ones to so many steps; 0: take them whole"""
-    fill: Literal["", "previous", "linear", "zero"] = ""
-    """.ts files and series: what stands for a missing value: the one before it, the line between its neighbours, or
-    zero; empty: refuse it"""
+    fill: Literal["", "previous", "linear", "zero", "skip"] = ""
+    """.ts files and series: what stands for a missing value, and in a series for a missing row: the value before it,
+    the line between its neighbours, or zero; skip: nothing, rows of a series are neighbours whatever time lies between
+    them; empty: refuse it"""
     features: Literal["log_mel", "mfcc"] = "log_mel"
     """recordings only: 40 logarithms of mel-scaled energies, or 13 cepstral coefficients, of frames of 25 ms, one every
     10 ms"""
@@ -99,6 +100,8 @@ class Data:
             raise UserError("--data.steps is a number of steps, or 0; --data.rate one of samples, at least 1000, or 0.")
         if self.fill and self.file != ".ts" and not self.is_series:
             raise UserError(f"--data.fill is for .ts files and series, and the source is '{self.source}'.")
+        if self.fill == "skip" and not self.is_series:
+            raise UserError(f"--data.fill skip is for rows that a series lacks, and the source is '{self.source}'.")
         if self.window < 1 or self.horizon < 1:
             raise UserError(f"--data.window and --data.horizon are at least 1, not {self.window} and {self.horizon}.")
         if self.time and (self.file != ".csv" or self.target):

@@ -37,7 +37,7 @@ class Info:
     sound: Literal["", "log_mel", "mfcc"] = ""  # recordings were turned into these features
     rate: int = 0  # of recordings, in Hz
     steps: int = 0  # sequences were cut to so many steps; 0: not
-    fill: Literal["", "previous", "linear", "zero"] = ""  # what stands where a number was missing
+    fill: Literal["", "previous", "linear", "zero", "skip"] = ""  # what stands where a number was missing
     horizon: int = 0  # steps of a series to forecast
     time: str = ""  # the column of a series that holds the time
     size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are

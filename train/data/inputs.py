@@ -10,7 +10,7 @@ from .examples import Ragged, shape_of
 from .images import MODES, pixels, read_picture, square
 from .info import Info
 from .npz import headers, lengths_of, read_arrays, sequences
-from .ragged import cut, joined
+from .ragged import NO_RULE, cut, joined
 from .raw import as_examples
 from .sound import read_recording
 from .table import open_csv, read_columns
@@ -48,7 +48,7 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
     if suffix == ".npz":
         return _read_npz(path, info)
     if suffix == ".ts":
-        series = read_file(path, info.fill)
+        series = read_file(path, info.fill, NO_RULE)
         return _sequences(series.x, [f"{path.name}[{i}]" for i in range(len(series.x))], info, [], path)
     if suffix == ".csv":
         return _read_csv(path, info)

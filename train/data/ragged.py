@@ -9,7 +9,9 @@ from ...errors import UserError
 from .examples import Ragged
 from .raw import check_finite, check_memory
 
-Fill = Literal["", "previous", "linear", "zero"]
+Fill = Literal["", "previous", "linear", "zero", "skip"]  # skip: rows that a series lacks stay away
+RULES = "--data.fill previous, linear or zero says what to put there."
+NO_RULE = "The run was trained without a rule for it (--data.fill): complete the file."
 
 
 def joined(sequences: Sequence[np.ndarray], what: str) -> np.ndarray | Ragged:
@@ -45,19 +47,16 @@ def real_rows(x: Ragged, rows: np.ndarray) -> np.ndarray:
     return np.asarray(some[np.arange(some.shape[1]) < np.asarray(x.lengths)[rows, None]])
 
 
-def filled(series: np.ndarray, rule: Fill, where: str) -> np.ndarray:
+def filled(series: np.ndarray, rule: Fill, where: str, mend: str = RULES) -> np.ndarray:
     """A series [T, D] without NaN: a gap holds the value before it (previous; at the start the first one after it), the
     line between its neighbours (linear; at the ends the nearest value), or zero. UserError, naming `where`, for a gap
-    without a rule and for a column of gaps alone."""
+    without a rule, with the advice `mend`, and for a column of gaps alone."""
     gaps = np.isnan(series)
     if not gaps.any():
         return series
     step, column = np.argwhere(gaps)[0]
     if not rule:
-        raise UserError(
-            f"{where}: the value of step {step} (counted from 0) is missing in column {column}. "
-            "--data.fill previous, linear or zero says what to put there."
-        )
+        raise UserError(f"{where}: the value of step {step} (counted from 0) is missing in column {column}. {mend}")
     if gaps.all(0).any() and rule != "zero":
         raise UserError(f"{where}: column {gaps.all(0).argmax()} holds no value at all: only --data.fill zero helps.")
     if rule == "zero":

@@ -1,14 +1,16 @@
 """Series for forecasting: a CSV with a time column, cut into windows of history and what follows them."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...errors import UserError, nearest
 from .examples import Windows
-from .ragged import Fill, filled
+from .ragged import NO_RULE, RULES, Fill, filled
+from .raw import check_memory
 from .split import Splits
 from .table import open_csv
 
@@ -31,11 +33,14 @@ class Cut(NamedTuple):
 
 
 def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) -> Series:
-    """The columns `names` of a CSV (all but `time`), in the order of time.
+    """The columns `names` of a CSV (all but `time`), in the order of time. A finished run, whose rule stands, gives
+    `names`.
 
     UserError, naming the line, for times that are neither numbers nor dates or do not ascend, and for values that are
-    no numbers; missing ones are refused or filled by the rule `fill`.
+    no numbers; missing values, and missing rows of times that are else at even steps, are refused or filled by the
+    rule `fill`.
     """
+    mend = NO_RULE if names else RULES
     with open_csv(path) as (header, rows):
         if time not in header:
             raise UserError(
@@ -50,11 +55,42 @@ def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) 
         for line, row in rows:
             times.append(row[place].strip())
             values.append([_number(path, line, name, row[i]) for name, i in zip(names, places, strict=True)])
+            if fill in ("", "skip") and (gaps := np.isnan(values[-1])).any():
+                name = names[gaps.argmax()]
+                raise UserError(f"Line {line} of {path}, column '{name}': the value is missing. {mend}")
             if len(times) > 1 and not _moment(path, line, times[-1]) > _moment(path, line, times[-2]):
                 raise UserError(f"Line {line} of {path}: the time {times[-1]} does not come after {times[-2]}.")
     if not values:
         raise UserError(f"The file {path} has a header and no rows.")
-    return Series(filled(np.array(values, np.float32), fill, str(path)), names, times)
+    series = Series(np.array(values, np.float32), names, times)
+    if fill != "skip":
+        series = _with_missing_rows(path, series, fill, mend)
+    return series._replace(values=filled(series.values, fill, str(path)))
+
+
+def _with_missing_rows(path: Path, series: Series, fill: Fill, mend: str) -> Series:
+    """The series with a row of NaN at each time that it lacks at even steps. UserError, naming the first such time,
+    without a rule."""
+    even = _even_steps(series.times)
+    if even is None or even.number[-1] + 1 == len(series.times):
+        return series
+    number, count = even.number, int(even.number[-1]) + 1
+    if not fill:
+        row = int((np.diff(number) > 1).argmax())
+        keep = "" if mend == NO_RULE else " --data.fill skip takes the rows that there are as neighbours."
+        raise UserError(
+            f"{path} has no row for the time {even.after(row, 1)}, and its rows are else at even steps "
+            f"({count - len(number):,} missing in all). {mend}{keep}"
+        )
+    check_memory(count * (64 + 4 * len(series.names)), f"{path} with its {count - len(number):,} missing rows")
+    values = np.full((count, len(series.names)), np.nan, np.float32)
+    values[number] = series.values
+    last = np.repeat(np.arange(len(number)), np.diff(number, append=count))  # the row before each step, or at it
+    times = [
+        series.times[row] if number[row] == step else even.after(row, step - int(number[row]))
+        for step, row in enumerate(last.tolist())
+    ]
+    return Series(values, series.names, times)
 
 
 def sunspots() -> Series:
@@ -71,7 +107,7 @@ def windows(series: Series, window: int, horizon: int, test: float, validation: 
     """Every window of history with the horizon behind it. The last part of the series, a fraction `test`, is the test,
     the part before it, the fraction `validation` of the rest, the validation: no example's future lies in two splits.
 
-    UserError where a split would have no example.
+    UserError where a split would have no example, and for a column that is constant in the training part.
     """
     steps = len(series.values)
     tested = steps - round(test * steps)
@@ -87,6 +123,12 @@ def windows(series: Series, window: int, horizon: int, test: float, validation: 
             f"{what} has {steps} steps, too few for a {empty[0]} split with --data.window {window} and --data.horizon "
             f"{horizon}: choose smaller ones."
         )
+    still = np.ptp(series.values[:trained], axis=0) == 0
+    if still.any():
+        raise UserError(
+            f"{what}: the column '{series.names[still.argmax()]}' holds {series.values[0, still.argmax()]:g} in all "
+            f"{trained} steps to train on: there is nothing to learn."
+        )
     future = Windows(series.values[window:], horizon, 1)
     splits = {name: rows.astype(np.int32) for name, rows in splits.items()}
     return Cut(Windows(series.values, window, 1), future, splits, trained)
@@ -94,13 +136,39 @@ def windows(series: Series, window: int, horizon: int, test: float, validation: 
 
 def times_after(times: list[str], horizon: int) -> list[str]:
     """The `horizon` times after those, where they are at even steps: numbers, months or days; else +1, +2, ..."""
-    for parse, show in ((_numbers, lambda t: f"{t:g}"), (_months, str), (_days, str)):
+    even = _even_steps(times)
+    if even is None or even.number[-1] + 1 != len(times):
+        return [f"+{h + 1}" for h in range(horizon)]
+    return [even.after(len(times) - 1, h + 1) for h in range(horizon)]
+
+
+class Even(NamedTuple):
+    """Times at even steps, of which some may be missing."""
+
+    number: np.ndarray  # [L] integers, the steps since the first time
+    moments: np.ndarray  # [L] numbers, months or days
+    step: Any
+    show: Callable[[Any], str]
+
+    def after(self, row: int, n: int) -> str:
+        """The time `n` steps after that of the row."""
+        return self.show(self.moments[row] + n * self.step)
+
+
+def _even_steps(times: list[str]) -> Even | None:
+    """Times whose gaps are whole multiples of one that makes up most of them, as numbers, months or days; else None."""
+    for parse, show in ((_numbers, lambda t: f"{t:.14g}"), (_months, str), (_days, str)):
         moments = parse(times)
-        if moments is not None and len(moments) > 1:
-            gaps = np.unique(np.diff(moments))
-            if len(gaps) == 1:
-                return [show(moments[-1] + gaps[0] * (h + 1)) for h in range(horizon)]
-    return [f"+{h + 1}" for h in range(horizon)]
+        if moments is None or len(moments) < 2:
+            continue
+        gaps = np.diff(moments)
+        step = np.sort(gaps)[len(gaps) // 2]  # the median is the commonest gap, where that makes up most of them
+        ratio = gaps.astype(float) / max(step.astype(float), 1e-300)
+        whole = np.rint(ratio)
+        multiples = whole.min() >= 1 and whole.sum() < 2**53 and np.abs(ratio - whole).max() < 1e-3
+        if multiples and np.mean(whole == 1) > 0.5:
+            return Even(np.append(0, np.cumsum(whole.astype(int))), moments, step, show)
+    return None
 
 
 def _numbers(times: list[str]) -> np.ndarray | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import UserError
 from .examples import shape_of
-from .ragged import Fill, filled, joined
+from .ragged import RULES, Fill, filled, joined
 from .raw import Raw
 
 PARTS = {"train": "_TRAIN", "test": "_TEST"}
@@ -45,8 +45,9 @@ def read_ts(path: Path, fill: Fill) -> Raw:
     )
 
 
-def read_file(path: Path, fill: Fill) -> Series:
-    """The examples of one file. UserError naming the line where it is not as the format says."""
+def read_file(path: Path, fill: Fill, mend: str = RULES) -> Series:
+    """The examples of one file. UserError naming the line where it is not as the format says, or lacks a value without
+    a rule: then with the advice `mend`."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +68,7 @@ def read_file(path: Path, fill: Fill) -> Series:
             if labels[-1] not in classes:
                 raise UserError(f"Line {number} of {path} has the class '{labels[-1]}', which @classLabel lacks.")
         where = f"Line {number} of {path}"
-        xs.append(filled(_dimensions(parts, where), fill, where))
+        xs.append(filled(_dimensions(parts, where), fill, where, mend))
         if xs[-1].shape[1] != xs[0].shape[1]:
             raise UserError(f"{where} has {xs[-1].shape[1]} dimensions, and the first example {xs[0].shape[1]}.")
     if not xs:

@@ -49,8 +49,10 @@ def test_no_future_lies_in_two_splits(tmp_path):
 def test_gaps(tmp_path):
     rows = ascending()
     rows[4] = "4,,96"
-    with pytest.raises(UserError, match=r"the value of step 4 .* is missing in column 0"):
+    with pytest.raises(UserError, match=r"Line 6 of .*series\.csv, column 'a': the value is missing\. --data\.fill"):
         forecast(written(tmp_path, rows))
+    with pytest.raises(UserError, match=r"Line 6 .* trained without a rule"):
+        read_series(tmp_path / "series.csv", "day", "", ("b", "a"))
     assert take(forecast(tmp_path / "series.csv", fill="linear").x, np.array([0]))[0, 4, 0] == pytest.approx(0.4)
 
 
@@ -82,8 +84,52 @@ def test_a_series_needs_the_task_and_the_task_a_series(tmp_path):
         load(Data(source="iris"), "forecast")
 
 
-def test_a_constant_series_is_standardised_by_one(tmp_path):
-    assert forecast(written(tmp_path, [f"{i},7,{i}" for i in range(60)])).info.x_std[0] == 1
+def test_a_series_that_is_constant_in_training_is_refused(tmp_path):
+    rows = [f"{i},{i},{7 if i < 40 else i}" for i in range(60)]
+    with pytest.raises(UserError, match="the column 'b' holds 7 in all 38 steps to train on"):
+        forecast(written(tmp_path, rows))
+
+
+@pytest.mark.parametrize(
+    ("times", "absent", "lacking"),
+    [
+        (range(10), (3, 4, 8), "3"),
+        ([f"{i / 10:g}" for i in range(10)], (5,), "0.5"),
+        ([f"2024-02-{i + 24}" if i < 6 else f"2024-03-0{i - 5}" for i in range(10)], (6,), "2024-03-01"),
+        ([f"2024-{i + 1:02}" for i in range(10)], (1, 7), "2024-02"),
+        ([1700000000000 + 60000 * i for i in range(10)], (2,), "1700000120000"),
+    ],
+)
+def test_missing_rows(tmp_path, times, absent, lacking):
+    path = written(tmp_path, [f"{t},{i}" for i, t in enumerate(times) if i not in absent], "day,a")
+    with pytest.raises(UserError, match=rf"no row for the time {lacking}, .*\({len(absent)} missing .*fill skip takes"):
+        read_series(path, "day", "")
+    with pytest.raises(UserError, match=r"trained without a rule for it \(--data\.fill\): [^-]*$"):
+        read_series(path, "day", "", ("a",))
+    whole = read_series(path, "day", "linear")
+    assert whole.times == list(map(str, times))
+    assert whole.values.ravel().tolist() == list(range(10))
+    zero = read_series(path, "day", "zero", ("a",)).values.ravel()
+    assert np.flatnonzero(zero == 0).tolist() == sorted({0, *absent})
+    kept = read_series(path, "day", "skip")
+    assert kept.values.ravel().tolist() == [i for i in range(10) if i not in absent]
+    assert times_after(kept.times, 1) == ["+1"]
+
+
+def test_times_without_even_steps_are_neighbours(tmp_path):
+    ends = ("2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31")
+    for times in (ends, (1, 2, 4, 9, 11), (0, 0.33, 0.67, 1), (1, 2, 3, 1e300)):
+        path = written(tmp_path, [f"{t},{i}" for i, t in enumerate(times)], "day,a")
+        assert read_series(path, "day", "").times == read_series(path, "day", "zero").times == list(map(str, times))
+
+
+def test_skip_is_for_rows_of_a_series(tmp_path):
+    with pytest.raises(UserError, match=r"--data\.fill skip is for rows that a series lacks"):
+        Data(source="a.ts", fill="skip")
+    with pytest.raises(UserError, match="column 'b': the value is missing"):
+        read_series(written(tmp_path, ["1,2,3", "2,3,"]), "day", "skip")
+    with pytest.raises(UserError, match=r"is missing\. The run was trained without"):
+        read_series(tmp_path / "series.csv", "day", "skip", ("a", "b"))
 
 
 @pytest.mark.parametrize(

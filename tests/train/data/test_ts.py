@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from purezoo.errors import UserError
-from purezoo.train.data import Data, load, peek
+from purezoo.train.data import Data, load, peek, read_inputs
 from purezoo.train.data.examples import Ragged
 
 HEADER = "#about\n@problemName Toy\n@timeStamps false\n@univariate false\n@classLabel true a b\n@data\n"
@@ -41,6 +41,10 @@ def test_gaps(tmp_path):
     path = written(tmp_path, ["1,?,3:a", "4,5,6:b"] * 6)
     with pytest.raises(UserError, match=r"Line 7 of .*: the value of step 1 .* is missing"):
         load(Data(source=str(path)), "classification")
+    info = load(Data(source=str(written(tmp_path))), "classification").info
+    with pytest.raises(UserError, match=r"step 1 .* is missing .* trained without a rule"):
+        read_inputs(written(tmp_path, ["1,?,3:4,5,6:a"], name="gap.ts"), info)
+    path = written(tmp_path, ["1,?,3:a", "4,5,6:b"] * 6)
     assert load(Data(source=str(path), fill="linear"), "classification").x[0].tolist() == [[1], [2], [3]]
 
 
