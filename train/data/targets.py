@@ -43,15 +43,15 @@ def _class_indices(raw: Raw, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
             f"{source} has real numbers as targets ({y[0]:g}, ...); classification needs class labels, integers or "
             "names. To predict a quantity, use a regression task."
         )
+    seen, counts = np.unique(y[: raw.sizes["train"]], return_counts=True)
+    if len(seen) < 2:
+        raise UserError(f"{source} has training examples of {len(seen)} class; at least 2 are needed.")
     if raw.classes:
         if (bad := np.flatnonzero((y < 0) | (y >= len(raw.classes)))).size:
             raise UserError(
                 f"{source} has the label {y[bad[0]]} in row {bad[0]}, outside its {len(raw.classes)} classes."
             )
         return y.astype(np.int32), raw.classes
-    seen, counts = np.unique(y[: raw.sizes["train"]], return_counts=True)
-    if len(seen) < 2:
-        raise UserError(f"{source} has training examples of {len(seen)} class; at least 2 are needed.")
     if "test" not in raw.sizes and counts.min() < 2:
         raise UserError(
             f"{source} has a single example of the class '{seen[counts.argmin()]}', and at least one for training and "

@@ -56,6 +56,7 @@ def test_gaps(tmp_path):
         ([*LINES, "1,x:2,3:a"], HEADER, "Line 19 of .*could not convert"),
         ([*LINES, "1:2:c"], HEADER, "the class 'c', which @classLabel lacks"),
         ([], HEADER, "holds no example"),
+        (LINES[:1] * 12, HEADER, "has training examples of 1 class; at least 2 are needed"),
         (LINES, "", "no line @data"),
         (LINES, HEADER.replace("timeStamps false", "timeStamps true"), "time stamps"),
         (LINES, HEADER.replace("@classLabel true a b", "@targetLabel true"), "numbers to predict"),
