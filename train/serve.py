@@ -100,7 +100,7 @@ def predict_files(
     folder: Path, files: list[Path], trust: bool, masks: str = "", false_alarms: float = 0.01
 ) -> list[dict[str, Any]]:
     """A record for each example in the files: its name, and class and probabilities, or the predicted numbers, or the
-    share of each class in its pixels, or how badly it is restored.
+    share of each class in its pixels, or how badly it is restored. Of several files, names have the paths as given.
 
     With several seeds, probabilities, numbers and errors are the mean over seeds. `masks` is a folder for the classes
     of all pixels, a PNG for each example. Raises UserError where it would replace a file, before any is written.
@@ -116,35 +116,39 @@ def predict_files(
         raise UserError(f"--masks {masks} is no folder")
     limit = threshold_or_note(folder, homes, false_alarms) if info.kind == "reconstruction" else None
     for path in files if info.kind == "forecast" else ():
-        records += forecast_of(path, opened)
+        steps = forecast_of(path, opened)
+        records += steps if len(files) == 1 else [step | {"input": f"{path}: {step['input']}"} for step in steps]
     for path in files if info.kind != "forecast" else ():
         inputs = read_inputs(path, info)
+        names = inputs.names
+        if len(files) > 1:  # files of one name may lie in several folders
+            names = [str(path) + name.removeprefix(path.name) for name in names]
         for note in inputs.notes:
             print(f"purezoo: {note}", file=sys.stderr)
         if info.kind == "reconstruction":
             getattr(opened[0][0].task, "check_values", lambda *_: None)(inputs.x, info, str(path))
-            records += restored(opened, inputs.x, inputs.names, limit)
+            records += restored(opened, inputs.x, names, limit)
             continue
         outputs = [predict_rows(compiled, weights, inputs.x, 256) for _, _, compiled, weights in opened]
         if info.kind == "classification":
             chances = np.mean([probabilities(o) for o in outputs], 0)
-            for name, chance in zip(inputs.names, chances, strict=True):
+            for name, chance in zip(names, chances, strict=True):
                 ranked = {info.classes[i]: float(chance[i]) for i in np.argsort(-chance, kind="stable")}
                 records.append({"input": name, "class": next(iter(ranked)), "probabilities": ranked})
         elif info.kind == "segmentation":
             guess = np.mean([probabilities(o) for o in outputs], 0).argmax(-1).astype(np.uint8)  # [N, H, W]
-            for name, mask in zip(inputs.names, guess, strict=True):
+            for name, own, mask in zip(names, inputs.names, guess, strict=True):
                 share = np.bincount(mask.ravel(), minlength=len(info.classes)) / mask.size
                 ranked = {info.classes[i]: float(share[i]) for i in np.argsort(-share, kind="stable")}
                 records.append({"input": name, "shares": ranked})
                 if masks:
-                    target = Path(masks) / mask_name(name)
+                    target = Path(masks) / mask_name(own)
                     if target in found or target.exists():
                         raise UserError(f"--masks: {target} is there already, and is not replaced")
                     found[target] = mask
         else:
             numbers = np.mean(outputs, 0, dtype=np.float64) * np.asarray(info.y_std) + np.asarray(info.y_mean)
-            for name, row in zip(inputs.names, numbers, strict=True):
+            for name, row in zip(names, numbers, strict=True):
                 predicted = dict(zip(info.targets, map(float, row), strict=True))
                 records.append({"input": name, "predicted": predicted})
     if masks:
@@ -157,6 +161,11 @@ def predict_files(
 def forecast_of(path: Path, opened: list) -> list[dict[str, Any]]:
     """A record for each step that follows a series; with several seeds the mean of their forecasts."""
     info = opened[0][1]
+    if info.time and path.suffix.lower() != ".csv":
+        raise UserError(
+            f"{path} is no .csv file: the run forecasts the columns of one, and needs {info.time} (the time) and "
+            f"{', '.join(info.features)}"
+        )
     series = read_series(path, info.time, info.fill, info.features) if info.time else sunspots()
     window, horizon = info.shape[0], info.horizon
     if len(series.values) < window:

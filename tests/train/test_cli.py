@@ -141,7 +141,7 @@ def test_predictions_in_every_format(purezoo, digits_run, digits):
     code, out, _ = purezoo("predict", digits_run, *digits, "--format", "json")
     records = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    assert [record["input"] for record in records] == ["digits.npz[0]", "digits.npz[1]", "digits.npz[2]", "zero.png"]
+    assert [record["input"] for record in records] == [*(f"{digits[0]}[{i}]" for i in range(3)), str(digits[1])]
     for record in records:
         assert sum(record["probabilities"].values()) == pytest.approx(1)
         assert record["class"] == max(record["probabilities"], key=record["probabilities"].get)

@@ -117,6 +117,26 @@ def test_predict_goes_on_after_the_end(purezoo, waves_run, waves):
     np.testing.assert_allclose([record["predicted"]["high"] for record in records], truth, atol=2.5)
 
 
+def test_of_several_files_each_line_names_its_own(purezoo, waves_run, waves, tmp_path):
+    (tmp_path / waves.name).write_bytes(waves.read_bytes())
+    said = purezoo("predict", waves_run, waves, waves.name, "--format", "json")[1]
+    names = [json.loads(line)["input"] for line in said.splitlines()]
+    assert names == [f"{path}: {time}" for path in (waves, waves.name) for time in range(240, 244)]
+
+
+def test_predict_needs_the_columns_of_a_csv(purezoo, waves_run, waves, tmp_path):
+    (tmp_path / "waves.npz").write_bytes(b"")
+    code, _, errors = purezoo("predict", waves_run, "waves.npz")
+    assert (code, "is no .csv file" in errors, "step (the time) and low, high" in errors) == (2, True, True)
+
+
+def test_predict_holds_to_the_rule_for_missing_rows(purezoo, waves_run, waves, tmp_path):
+    lines = waves.read_text().splitlines()
+    (tmp_path / "gap.csv").write_text("\n".join([*lines[:-5], *lines[-4:]]))
+    code, _, errors = purezoo("predict", waves_run, "gap.csv")
+    assert (code, "no row for the time 235" in errors, "trained without a rule" in errors) == (2, True, True)
+
+
 def test_predict_needs_enough_history(purezoo, waves_run, tmp_path):
     (tmp_path / "short.csv").write_text("step,low,high\n1,2,3\n")
     code, _, errors = purezoo("predict", waves_run, tmp_path / "short.csv")

@@ -162,7 +162,7 @@ def test_a_prediction_is_an_error_and_a_verdict(purezoo, denoising_run, digits, 
     code, out, errors = purezoo("predict", denoising_run, *files, "--format", "json")
     records = [json.loads(line) for line in out.splitlines()]
     assert (code, errors) == (0, "")
-    names = ["digits.npz[0]", "digits.npz[1]", "digits.npz[2]", "digit.png", "noise.png"]
+    names = [*(f"{digits[0]}[{i}]" for i in range(3)), str(digits[1]), "noise.png"]
     assert [record["input"] for record in records] == names
     assert [record["restored"]["anomaly"] for record in records] == [False] * 4 + [True]
     assert records[0]["restored"]["error"] == pytest.approx(records[3]["restored"]["error"], rel=0.05)  # rounded pixels

@@ -120,7 +120,7 @@ def test_predictions_are_shares_and_masks(purezoo, scenes_run, scene):
     code, out, _ = purezoo("predict", scenes_run, *scene, "--format", "json", "--masks", "masks")
     records = [json.loads(line) for line in out.splitlines()]
     assert code == 0
-    assert [record["input"] for record in records] == ["scene.png", "scenes.npz[0]", "scenes.npz[1]"]
+    assert [record["input"] for record in records] == [str(scene[0]), *(f"{scene[1]}[{i}]" for i in (0, 1))]
     for record, name in zip(records, ("scene", "scenes-0", "scenes-1"), strict=True):
         with Image.open(f"masks/{name}.png") as image:
             mask, colors = np.asarray(image), image.convert("RGB")
