@@ -96,7 +96,8 @@ def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictur
         if not sizes[split]:
             raise UserError(f"The folder {folder} holds no {what}s.")
     if strays:
-        log.warning("%d files that are no %ss are passed over, such as %s.", len(strays), what, strays[0])
+        passed = f"1 file that is no {what} is" if len(strays) == 1 else f"{len(strays)} files that are no {what}s are"
+        log.warning("%s passed over, such as %s.", passed, strays[0])
     if len(classes) < 2:
         raise UserError(f"{splits['train']} holds one class, '{classes[0]}', and at least 2 are needed: class/name")
     return FolderPictures(
@@ -132,7 +133,8 @@ def _class_names(folder: Path, suffixes: Collection[str], what: str) -> list[str
     if not names:
         loose = any(path.suffix.lower() in suffixes for path in folder.iterdir())
         found = f"{what}s, but no folders of them" if loose else f"no folders of {what}s"
-        raise UserError(f"{folder} holds {found}: a folder for each class is needed, class/name.jpg")
+        suffix = "wav" if what == "recording" else "jpg"
+        raise UserError(f"{folder} holds {found}: a folder for each class is needed, class/name.{suffix}")
     return names
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import UserError, nearest
-from .examples import Ragged, shape_of
+from .examples import Ragged
 from .images import MODES, pixels, read_picture, square
 from .info import Info
 from .npz import headers, lengths_of, read_arrays, sequences
@@ -68,8 +68,13 @@ def _sequences(parts: list[np.ndarray], names: list[str], info: Info, notes: lis
     x = cut(joined(parts, str(path)), info.steps)
     if info.ragged and not isinstance(x, Ragged):
         x = Ragged(x, np.full(len(x), x.shape[1], np.int32))
-    if (not info.ragged and shape_of(x) != info.shape) or (not info.ragged and isinstance(x, Ragged)):
-        raise UserError(f"{path} has sequences of other lengths than {info.shape[0]}, which the model takes.")
+    steps, lengths = info.shape[0], [min(len(part), info.steps or len(part)) for part in parts]
+    if not info.ragged and {*lengths} != {steps}:
+        odd = f"longest has {max(lengths)}" if max(lengths) > steps else f"shortest has {min(lengths)}"
+        raise UserError(
+            f"{path}: the {odd} steps, and the model was trained on sequences of {steps} steps alone. Bring them to as "
+            "many, or train with sequences of different lengths."
+        )
     return Inputs(x, names, notes)
 
 
@@ -102,9 +107,10 @@ def _read_npz(path: Path, info: Info) -> Inputs:
         return _sequences(list(x.astype(np.float32)), [f"{path.name}[{i}]" for i in range(len(x))], info, [], path)
     if x.shape in (info.shape, info.shape[:2] if info.shape[2:] == (1,) else None):
         x = x[None]  # a single example
+    shape = list(x.shape[1:])
     x = as_examples(x, f"'{key}' of {path}")
     if x.shape[1:] != info.shape:
-        raise UserError(f"'{key}' of {path} has examples of {list(x.shape[1:])}; the model takes {list(info.shape)}.")
+        raise UserError(f"'{key}' of {path} has examples of {shape}; the model takes {list(info.shape)}.")
     return Inputs(x.astype(np.float32, copy=False), [f"{path.name}[{i}]" for i in range(len(x))], [])
 
 

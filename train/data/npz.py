@@ -72,10 +72,12 @@ def lengths_of(x_key: str) -> str:
 
 def sequences(x: np.ndarray, lengths: np.ndarray, what: str) -> list[np.ndarray]:
     """x [M, D] or [M], of sequences one after another, as each one's [T, D] float32."""
-    x = as_examples(x[:, None] if x.ndim == 1 else x, what)
-    if x.ndim != 2:
+    if x.ndim not in (1, 2):
         raise UserError(f"{what} has the shape {list(x.shape)}; with lengths it is [their sum, D] or [their sum].")
-    if lengths.ndim != 1 or lengths.dtype.kind not in "ui" or len(lengths) < 1 or lengths.min() < 1:
+    x = as_examples(x[:, None] if x.ndim == 1 else x, what)
+    if lengths.dtype.kind not in "ui":
+        raise UserError(f"The lengths of {what} are {lengths.dtype}: they must be integers.")
+    if lengths.ndim != 1 or len(lengths) < 1 or lengths.min() < 1:
         raise UserError(f"The lengths of {what} must be whole numbers of at least 1, one for each sequence.")
     if lengths.sum() != len(x):
         raise UserError(f"The lengths of {what} add up to {lengths.sum():,}, and it holds {len(x):,} steps.")

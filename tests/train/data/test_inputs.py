@@ -124,7 +124,7 @@ BAD = {
     "no archive": ("a.npz", b"PK", TABLE, "cannot be read as an NPZ"),
     "objects": ("a.npz", archive(x=np.array([{}])), TABLE, "Python objects"),
     "wrong width": ("a.npz", archive(x=np.ones((3, 5))), TABLE, r"\[5\]; the model takes \[2\]"),
-    "wrong size": ("a.npz", archive(x=np.ones((3, 4, 6))), GREY, r"\[4, 6, 1\]; the model takes \[6, 4, 1\]"),
+    "wrong size": ("a.npz", archive(x=np.ones((3, 4, 6))), GREY, r"\[4, 6\]; the model takes \[6, 4, 1\]"),
     "nan": ("a.npz", archive(x=np.full((3, 2), np.nan)), TABLE, "nan in row 0"),
     "which array": ("a.npz", archive(a=np.ones((3, 2)), b=np.ones(3)), TABLE, "holds the arrays a, b"),
 }

@@ -100,8 +100,8 @@ def test_gaps_that_stay(rule, said):
     [
         ({"lengths": LENGTHS + 1}, "add up to 84, and it holds 60 steps"),
         ({"lengths": LENGTHS - 1}, "whole numbers of at least 1"),
-        ({"lengths": LENGTHS * 1.0}, "whole numbers of at least 1"),
-        ({"x": X[:, None]}, "with lengths it is"),
+        ({"lengths": LENGTHS * 1.0}, "are float64: they must be integers"),
+        ({"x": X[:, None]}, r"has the shape \[60, 1, 2\]; with lengths it is"),
         ({"x": np.where(X > 8, NAN, X)}, "holds nan in row"),
         ({"y": Y[:-1]}, "for 24 examples"),
     ],
@@ -109,6 +109,15 @@ def test_gaps_that_stay(rule, said):
 def test_files_that_do_not_do(tmp_path, arrays, said):
     with pytest.raises(UserError, match=said):
         load(Data(source=str(written(tmp_path, **arrays))), "classification")
+
+
+@pytest.mark.parametrize(("steps", "said"), [(3, "shortest has 3 steps"), (7, "longest has 7 steps")])
+def test_a_run_of_one_length_takes_no_other(tmp_path, steps, said):
+    path = written(tmp_path, lengths=np.full(12, 5), y=np.arange(12) % 2)
+    info = load(Data(source=str(path)), "classification").info
+    np.savez(tmp_path / "other.npz", x=np.ones((2, steps, 2)))
+    with pytest.raises(UserError, match=f"{said}, and the model was trained on sequences of 5 steps alone"):
+        read_inputs(tmp_path / "other.npz", info)
 
 
 def test_steps_are_for_sequences():

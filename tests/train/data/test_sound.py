@@ -108,6 +108,8 @@ def test_one_class_is_refused(tmp_path):
     with pytest.raises(UserError, match="holds no recording"):
         load(Data(source=str(root)), "classification")
     (root / "low").rmdir()
+    with pytest.raises(UserError, match=r"class/name\.wav"):
+        load(Data(source=f"folder:{root / 'high'}"), "classification")
     with pytest.raises(UserError, match="holds one class, 'high'"):
         load(Data(source=str(root)), "classification")
 

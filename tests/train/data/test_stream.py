@@ -192,7 +192,7 @@ def test_given_splits_are_kept_and_strays_passed_over(tmp_path, caplog):
     data = load(Data(str(tmp_path)), "classification")
     assert data.info.counts == {"train": 8, "validation": 4, "test": 6}
     assert data.info.shape == (16, 20, 3)
-    assert "1 files that are no pictures" in caplog.text
+    assert "1 file that is no picture is passed over" in caplog.text
     tested = load(Data(str(tmp_path), test_split="validation", validation=0), "classification")
     assert tested.info.counts == {"train": 8, "test": 4}
     with pytest.raises(UserError, match=r"test-split vall: .* holds .*train"):
