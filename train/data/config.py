@@ -96,18 +96,21 @@ class Data:
             raise UserError(f"--data.classes names at least 2 different classes, not {' '.join(self.classes)}.")
         if self.examples < 0:
             raise UserError(f"--data.examples is a number of training examples, or 0, not {self.examples}.")
-        if self.steps < 0 or self.rate < 0 or 0 < self.rate < 1000:
-            raise UserError("--data.steps is a number of steps, or 0; --data.rate one of samples, at least 1000, or 0.")
+        if self.steps < 0:
+            raise UserError(f"--data.steps is a number of steps, or 0, not {self.steps}.")
+        if self.rate < 0 or 0 < self.rate < 1000:
+            raise UserError(f"--data.rate is a number of samples a second, at least 1000, or 0, not {self.rate}.")
         if self.fill and self.file != ".ts" and not self.is_series:
             raise UserError(f"--data.fill is for .ts files and series, and the source is '{self.source}'.")
         if self.fill == "skip" and not self.is_series:
             raise UserError(f"--data.fill skip is for rows that a series lacks, and the source is '{self.source}'.")
-        if self.window < 1 or self.horizon < 1:
-            raise UserError(f"--data.window and --data.horizon are at least 1, not {self.window} and {self.horizon}.")
-        if self.time and (self.file != ".csv" or self.target):
-            raise UserError(
-                "--data.time names a column of a CSV file, whose other columns are forecast: no --data.target."
-            )
+        for name in ("window", "horizon"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--data.{name} is at least 1, not {getattr(self, name)}.")
+        if self.time and self.file != ".csv":
+            raise UserError(f"--data.time names a column of a CSV file, and the source is '{self.source}'.")
+        if self.time and self.target:
+            raise UserError("With --data.time all other columns are forecast: no --data.target.")
         if self.is_series and (self.classes or self.examples or self.shuffle_pixels or self.steps):
             raise UserError("--data.classes, .examples, .shuffle-pixels and .steps are not for series to forecast.")
         if self.split_seed < 0:
@@ -135,8 +138,11 @@ class Data:
             raise UserError(f"Folders of pictures and TFDS can be streamed, and the source is '{self.source}'.")
         if self.stream == "yes" and (self.classes or self.examples):
             raise UserError("--data.classes and --data.examples are for data in memory, not for --data.stream yes.")
-        if self.file == ".txt" and (self.classes or self.examples or self.shuffle_pixels):
-            raise UserError("--data.classes, --data.examples and --data.shuffle-pixels are not for texts.")
+        if self.file == ".txt" and (self.classes or self.examples or self.shuffle_pixels or self.steps):
+            raise UserError("--data.classes, .examples, .shuffle-pixels and .steps are not for texts.")
+        if self.horizon != 1 and not self.is_series:
+            mend = ": name the column of its time with --data.time" if self.file == ".csv" else ""
+            raise UserError(f"--data.horizon is for series, and {self.source} is read as none{mend}.")
         if self.target and self.file != ".csv":
             raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
 

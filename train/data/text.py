@@ -36,6 +36,8 @@ def read_text(path: Path, tokens: Tokens, window: int, test: float, validation: 
     parts = {"test": max(1, round(test * n)), "validation": max(1, round(validation * n)) if validation else 0}
     trained = n - sum(parts.values())
     if trained < 1:
+        if window == 1 or len(codes) <= 3:
+            raise UserError(f"{path} has {len(codes)} {tokens}, too few for these splits: a longer text is needed.")
         raise UserError(
             f"{path} has {len(codes)} {tokens}, which are too few for windows of {window}, of which each split needs "
             "one: choose a smaller --data.window."

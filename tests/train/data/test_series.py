@@ -123,6 +123,22 @@ def test_times_without_even_steps_are_neighbours(tmp_path):
         assert read_series(path, "day", "").times == read_series(path, "day", "zero").times == list(map(str, times))
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"source": "a.csv", "horizon": 3}, r"--data\.horizon is for series, and a\.csv .*--data\.time"),
+        ({"source": "a.txt", "steps": 3}, r"\.steps are not for texts"),
+        ({"source": "a.npz", "time": "day"}, r"--data\.time names a column of a CSV file, and the source is 'a\.npz'"),
+        ({"window": 0}, r"--data\.window is at least 1, not 0\.$"),
+        ({"steps": -1}, r"--data\.steps is .* not -1\.$"),
+        ({"rate": 999}, r"--data\.rate is .* not 999\.$"),
+    ],
+)
+def test_each_setting_has_its_own_message(settings, said):
+    with pytest.raises(UserError, match=said):
+        Data(**settings)
+
+
 def test_skip_is_for_rows_of_a_series(tmp_path):
     with pytest.raises(UserError, match=r"--data\.fill skip is for rows that a series lacks"):
         Data(source="a.ts", fill="skip")
