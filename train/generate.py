@@ -67,19 +67,20 @@ def sampled(
 ) -> Iterator[np.ndarray]:
     """`length` tokens that follow the prompt, CHUNK at a time: a pure function of the seed."""
 
-    def chunk(params, memory, logits, key):
+    def chunk(params, memory, logits, i):
         def one(carry, key):
             memory, logits = carry
             token = draw(key, logits.at[len(logits) - 1].add(unknown), sampling)
             return reader.step(params, memory, token), token
 
-        return jax.lax.scan(one, (memory, logits), jax.random.split(key, CHUNK))
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), i), CHUNK)
+        return jax.lax.scan(one, (memory, logits), keys)
 
     unknown = -jnp.inf if info.classes[-1] == UNKNOWN else 0.0  # what stands for no character is never drawn
     memory, logits = jax.jit(reader.begin)(params, prompt)
     step = jax.jit(chunk)
     for i in range(-(-length // CHUNK)):
-        (memory, logits), tokens = step(params, memory, logits, jax.random.fold_in(jax.random.key(seed), i))
+        (memory, logits), tokens = step(params, memory, logits, i)
         yield np.asarray(tokens)[: length - i * CHUNK]
 
 
