@@ -127,7 +127,7 @@ def main() -> int:
     parser.add_argument("--lags", nargs="+", type=int, default=[10, 30, 100, 300, 1000])
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3000, help="the most training steps")
+    parser.add_argument("--steps", type=int, default=2000, help="the most training steps")
     parser.add_argument("--rate", type=float, default=3e-3, help="Adam's learning rate")
     parser.add_argument("--out", type=Path, help="picture to draw; it must not exist yet")
     parser.add_argument("--json", type=Path, help="file of the results, which are added to those that it holds")
@@ -176,9 +176,10 @@ def draw(found: dict[str, dict], path: Path) -> None:
     for axes, problem in zip(figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True):
         for cell in dict.fromkeys(row["cell"] for row in rows):
             points = sorted((r["lag"], r["accuracy"]) for r in rows if (r["problem"], r["cell"]) == (problem, cell))
-            lags, accuracy = [lag for lag, _ in points], np.array([a for _, a in points])
-            (line,) = axes.plot(lags, accuracy.mean(1), marker="o", label=cell)
-            axes.fill_between(lags, accuracy.min(1), accuracy.max(1), color=line.get_color(), alpha=0.2)
+            lags, seeds = [lag for lag, _ in points], [accuracy for _, accuracy in points]  # which may differ in number
+            (line,) = axes.plot(lags, [np.mean(a) for a in seeds], marker="o", label=cell)
+            least, most = [min(a) for a in seeds], [max(a) for a in seeds]
+            axes.fill_between(lags, least, most, color=line.get_color(), alpha=0.2)
         axes.set(title=problem, xlabel="lag, steps", ylabel="accuracy", xscale="log", ylim=(0, 1.02))
         axes.legend()
     figure.savefig(path, dpi=150)
