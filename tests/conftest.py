@@ -61,7 +61,7 @@ def mnist_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def zoo_folder(mnist_folder):
-    """The same folder, in which TFDS has also prepared sets like cifar10 and imagenet2012, of a few made-up images."""
+    """The same folder, in which TFDS has also prepared sets like cifar10, imagenet2012 and mnist, of a few images."""
     import tensorflow_datasets as tfds
 
     class Pictures(tfds.core.GeneratorBasedBuilder):
@@ -81,7 +81,8 @@ def zoo_folder(mnist_folder):
         def _generate_examples(self, split="", size=0):
             random = np.random.default_rng(size)
             for i in range(size):
-                file, shape = io.BytesIO(), (32, 32, 3) if self.shape[0] else (70 + i, 90, 3)
+                file, shape = io.BytesIO(), self.shape if self.shape[0] else (70 + i, 90, 3)
+                shape = shape if shape[-1] == 3 else shape[:2]  # as Pillow has grey pictures
                 Image.fromarray(random.integers(0, 256, shape, np.uint8)).save(file, self.form)
                 file.seek(0)
                 unlabelled = len(self.classes) == 1000 and split == "test"
@@ -94,7 +95,11 @@ def zoo_folder(mnist_folder):
         classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
         sizes, form, shape = {"train": 520, "test": 20}, "png", (32, 32, 3)
 
-    for builder in (Imagenet2012, Cifar10):
+    class Mnist(Pictures):
+        classes = tuple("0123456789")
+        sizes, form, shape = {"train": 320, "test": 40}, "png", (28, 28, 1)
+
+    for builder in (Imagenet2012, Cifar10, Mnist):
         builder(data_dir=mnist_folder, file_format="array_record").download_and_prepare()
     return mnist_folder
 

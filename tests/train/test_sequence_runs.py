@@ -58,4 +58,4 @@ def test_predicting_another_kind_of_file_is_refused(purezoo, ragged, recordings,
     assert ragged()[0] == 0
     for path in (recordings / "test" / "3" / "0.wav", text_file):
         code, _, errors = purezoo("predict", "run", path)
-        assert (code, "is no file of the kind" in errors) == (2, True)
+        assert (code, f"{path} is no .ts or NPZ file" in errors) == (2, True)
