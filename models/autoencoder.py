@@ -6,6 +6,7 @@ The convolutional one: Masci et al. 2011, doi:10.1007/978-3-642-21735-7_7.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -90,21 +91,7 @@ class ConvAutoencoder:
             conv(2 * self.width, 3, kernel_init=he_normal), relu, max_pool(2),
             flatten, code(self.latent, self.nonnegative),
         )  # fmt: skip
-        return autoencoder(encoder, self._decoder, self._shape)
-
-    def _decoder(self, shape: Shape) -> Model:
-        height, width, channels = shape
-        return chain(
-            named("start", dense_onto((height // 4, width // 4, 2 * self.width), kernel_init=he_normal)), relu,
-            named("up1", conv_transpose(self.width, 2, stride=2, kernel_init=he_normal)), relu,
-            conv(self.width, 3, kernel_init=he_normal), relu,
-            named("up2", conv_transpose(self.width, 2, stride=2, kernel_init=he_normal)), relu,
-            named("output", conv(channels, 3)),
-        )  # fmt: skip
-
-    def _shape(self, params: Params) -> Shape:
-        height, width, _ = params["start"]["bias"].shape
-        return 4 * height, 4 * width, *params["output"]["bias"].shape
+        return autoencoder(encoder, partial(image_decoder, self.width), shape_of_images)
 
 
 def autoencoder(
@@ -168,6 +155,25 @@ def dense_onto(shape: Shape, *, kernel_init=lecun_normal) -> Model:
         return (x @ params["kernel"]).reshape(len(x), *params["bias"].shape) + params["bias"], {}
 
     return Model(init, apply)
+
+
+def image_decoder(width: int, shape: Shape) -> Model:
+    """A code [B, D] -> images [B, *shape], by two transposed convolutions from a quarter of their sides on. `width`:
+    channels of the outer level. params: start, up1, conv1, up2, output."""
+    height, breadth, channels = shape
+    return chain(
+        named("start", dense_onto((height // 4, breadth // 4, 2 * width), kernel_init=he_normal)), relu,
+        named("up1", conv_transpose(width, 2, stride=2, kernel_init=he_normal)), relu,
+        conv(width, 3, kernel_init=he_normal), relu,
+        named("up2", conv_transpose(width, 2, stride=2, kernel_init=he_normal)), relu,
+        named("output", conv(channels, 3)),
+    )  # fmt: skip
+
+
+def shape_of_images(params: Params) -> Shape:
+    """The shape that `image_decoder` with these params gives."""
+    height, width, _ = params["start"]["bias"].shape
+    return 4 * height, 4 * width, *params["output"]["bias"].shape
 
 
 def images_in_quarters(x):

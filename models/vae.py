@@ -5,15 +5,16 @@ The dense network is that of Burda et al. 2015, arXiv:1509.00519, with one stoch
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn import relu
 
-from .autoencoder import Shape, dense_onto, images_in_quarters
+from .autoencoder import Shape, dense_onto, image_decoder, images_in_quarters, shape_of_images
 from .core import Model, Params, chain, main_output, named, need_key, output_spec
-from .layers import activation, conv, conv_transpose, dense, flatten, he_normal, max_pool
+from .layers import activation, conv, dense, flatten, he_normal, max_pool
 
 
 class Posterior(NamedTuple):
@@ -95,21 +96,7 @@ class ConvVAE:
             conv(2 * self.width, 3, kernel_init=he_normal), relu, max_pool(2),
             flatten, posterior(self.latent),
         )  # fmt: skip
-        return variational(encoder, self._decoder, self._shape, self.latent)
-
-    def _decoder(self, shape: Shape) -> Model:
-        height, width, channels = shape
-        return chain(
-            named("start", dense_onto((height // 4, width // 4, 2 * self.width), kernel_init=he_normal)), relu,
-            named("up1", conv_transpose(self.width, 2, stride=2, kernel_init=he_normal)), relu,
-            conv(self.width, 3, kernel_init=he_normal), relu,
-            named("up2", conv_transpose(self.width, 2, stride=2, kernel_init=he_normal)), relu,
-            named("output", conv(channels, 3)),
-        )  # fmt: skip
-
-    def _shape(self, params: Params) -> Shape:
-        height, width, _ = params["start"]["bias"].shape
-        return 4 * height, 4 * width, *params["output"]["bias"].shape
+        return variational(encoder, partial(image_decoder, self.width), shape_of_images, self.latent)
 
 
 def variational(

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .data import Dataset
 from .data.examples import Windows, take
-from .data.order import InTurn, Order, masked_batches
+from .data.order import Order, masked_batches
 
 jax.tree_util.register_dataclass(Windows, data_fields=["values"], meta_fields=["length", "stride"])
 
@@ -47,7 +47,7 @@ class Resident:
         self, dataset: Dataset, batch: int, eval_batch: int, seeds: int, block: int, mesh: Mesh, in_turn: bool
     ):
         self.dataset, self.block, self.size, self.eval_size, self.mesh = dataset, block, batch, eval_batch, mesh
-        self.order = InTurn if in_turn else Order
+        self.in_turn = in_turn
         self.data = jax.device_put((dataset.x, dataset.y), NamedSharding(mesh, PartitionSpec()))
         rows = np.zeros((block, seeds, batch) if seeds > 1 else (block, batch), np.int32)
         self.shapes = rows, (np.zeros(eval_batch, np.int32), np.zeros(eval_batch, np.float32))
@@ -61,7 +61,7 @@ class Resident:
 
     @contextlib.contextmanager
     def training(self, seeds: list[int], start: int, stop: int) -> Iterator[Steps]:
-        order = self.order(seeds, self.dataset.splits["train"], self.size)
+        order = Order(seeds, self.dataset.splits["train"], self.size, self.in_turn)
         yield lambda step, n: order.rows(step, self.block, n)
 
     @contextlib.contextmanager

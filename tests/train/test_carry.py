@@ -16,7 +16,7 @@ from purezoo.models import RNNLanguageModel
 from purezoo.train.config import Experiment, Train
 from purezoo.train.data import Data, load
 from purezoo.train.data.examples import take
-from purezoo.train.data.order import InTurn
+from purezoo.train.data.order import Order
 from purezoo.train.loop import History
 from purezoo.train.optimizers import Optimizer
 from purezoo.train.steps import functions, hyper_parameters
@@ -37,7 +37,7 @@ def carried_run(tmp_path_factory, text_file):
 
 
 def test_windows_come_in_turn():
-    order = InTurn([0], np.arange(100, 122), 4)  # 22 windows: 4 parts of 5, and 2 over
+    order = Order([0], np.arange(100, 122), 4, in_turn=True)  # 22 windows: 4 parts of 5, and 2 over
     first = order.rows(0, 10, 10)
     np.testing.assert_array_equal(first[1:5], first[:4] + 1)
     np.testing.assert_array_equal(np.diff(first[0]), 5)
@@ -50,9 +50,9 @@ def test_windows_come_in_turn():
 
 def test_seeds_begin_where_they_like_but_not_apart_from_their_own_runs():
     rows = np.arange(30)
-    together = InTurn([3, 4], rows, 4).rows(6, 3, 2)
+    together = Order([3, 4], rows, 4, in_turn=True).rows(6, 3, 2)
     for place, seed in enumerate((3, 4)):
-        np.testing.assert_array_equal(together[:, place], InTurn([seed], rows, 4).rows(6, 3, 2))
+        np.testing.assert_array_equal(together[:, place], Order([seed], rows, 4, in_turn=True).rows(6, 3, 2))
 
 
 def test_each_step_begins_where_the_last_one_ended_and_each_epoch_anew(text_file):
@@ -67,7 +67,7 @@ def test_each_step_begins_where_the_last_one_ended_and_each_epoch_anew(text_file
     data = load(experiment.data, "language")
     made = functions(experiment, data.info, steps=10)
     hyper = jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0]))
-    run, order, step = made.init(hyper), InTurn([0], data.splits["train"], 4), jax.jit(made.step)
+    run, order, step = made.init(hyper), Order([0], data.splits["train"], 4, in_turn=True), jax.jit(made.step)
     assert made.present(run)["state"] == {}
     rows = order.rows(0, order.per_epoch + 1, order.per_epoch + 1)
     losses = []

@@ -6,10 +6,14 @@ import numpy as np
 
 
 class Order:
-    """Which examples each step sees: every epoch in an order of its own, a pure function of (seed, step)."""
+    """Which examples each step sees: every epoch in an order of its own, a pure function of (seed, step).
 
-    def __init__(self, seeds: list[int], rows: np.ndarray, batch: int):
-        self.seeds, self.all_rows, self.batch = seeds, rows, batch
+    `in_turn`: for networks that remember. In each epoch number b of all batches reads the b-th of B equal parts of the
+    rows from its beginning to its end; where the first part begins is drawn.
+    """
+
+    def __init__(self, seeds: list[int], rows: np.ndarray, batch: int, in_turn: bool = False):
+        self.seeds, self.all_rows, self.batch, self.in_turn = seeds, rows, batch, in_turn
         self.per_epoch = len(rows) // batch
         self.known: tuple[int, list[np.ndarray]] = (-1, [])
 
@@ -25,29 +29,15 @@ class Order:
     def _epoch(self, epoch: int) -> list[np.ndarray]:
         known = self.known  # replaced as a whole: the threads of a stream share it
         if known[0] != epoch:
-            draw = [np.random.default_rng((seed, epoch)).permutation(self.all_rows) for seed in self.seeds]
-            known = self.known = (epoch, draw)
+            known = self.known = (epoch, [self._drawn(np.random.default_rng((seed, epoch))) for seed in self.seeds])
         return known[1]
 
-
-class InTurn:
-    """The examples in their order, for networks that remember: in each epoch number b of all batches reads the b-th of
-    B equal parts from its beginning to its end. Where they begin is a pure function of (seed, epoch)."""
-
-    def __init__(self, seeds: list[int], rows: np.ndarray, batch: int):
-        self.seeds, self.all_rows, self.batch = seeds, rows, batch
-        self.per_epoch = len(rows) // batch
-
-    def rows(self, step: int, block: int, n: int) -> np.ndarray:
-        """As of `Order`."""
-        out = np.zeros((block, len(self.seeds), self.batch), np.int32)
-        parts, over = np.arange(self.batch) * self.per_epoch, len(self.all_rows) - self.batch * self.per_epoch
-        for i in range(n):
-            epoch, place = divmod(step + i, self.per_epoch)
-            for s, seed in enumerate(self.seeds):
-                first = np.random.default_rng((seed, epoch)).integers(over + 1)
-                out[i, s] = self.all_rows[first + parts + place]
-        return out if len(self.seeds) > 1 else out[:, 0]
+    def _drawn(self, random: np.random.Generator) -> np.ndarray:
+        if not self.in_turn:
+            return random.permutation(self.all_rows)
+        used = self.batch * self.per_epoch
+        first = random.integers(len(self.all_rows) - used + 1)
+        return self.all_rows[first : first + used].reshape(self.batch, self.per_epoch).T.ravel()
 
 
 def masked_batches(rows: np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
