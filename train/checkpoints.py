@@ -61,6 +61,7 @@ def quiet_threads() -> Iterator[None]:
     level = log.level
     log.setLevel(logging.CRITICAL)
     sys.unraisablehook = report_unraisable  # for good: a late thread may still find its event loop closed
+    logging.getLogger("asyncio").addFilter(is_news)  # for good: a failed task speaks up when it is collected
     try:
         yield
     finally:
@@ -71,6 +72,15 @@ def report_unraisable(error, report=sys.unraisablehook) -> None:
     """What cannot be raised is reported as before, but for what a failed write leaves behind in Orbax's event loops."""
     if str(error.exc_value) != "Event loop is closed":
         report(error)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """False for a failed task of Orbax, whose error the main thread has raised as well.
+
+    It is reported while its memory is collected, which may be in the middle of any call. In Python 3.11 a traceback
+    formatted inside of `ast.parse`, which reads the docstrings of flags, ends that in a SystemError.
+    """
+    return "coro=<_wrap_awaitable()" not in record.getMessage()
 
 
 def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | None) -> None:

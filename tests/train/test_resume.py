@@ -1,5 +1,6 @@
 """Stopped by a signal at any moment and resumed, a run ends bit for bit where the uninterrupted one ends."""
 
+import gc
 import json
 import os
 import shutil
@@ -142,7 +143,7 @@ def damage(checkpoint: Path, how: str) -> None:
         shutil.rmtree(checkpoint / "state")
 
 
-def test_damaged_checkpoints(purezoo, interrupt, tmp_path):
+def test_damaged_checkpoints(purezoo, interrupt, tmp_path, caplog):
     """A damaged newest one is reported and the one before it is used; all damaged: the run cannot go on."""
     args, straight, stopped = OTHERS["LeNet"], tmp_path / "straight", tmp_path / "stopped"
     assert purezoo("train", *args, "--out", straight)[0] == 0
@@ -165,6 +166,8 @@ def test_damaged_checkpoints(purezoo, interrupt, tmp_path):
     code, _, errors = purezoo("train", "--resume", stopped, *QUICK)
     assert code == 2
     assert "are damaged" in errors
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"], "reported by the main thread alone"
 
 
 def test_without_a_checkpoint_it_starts_over(purezoo, interrupt, tmp_path):
