@@ -1,6 +1,7 @@
 """Images that a generative network makes up, in a grid."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 
 from ..errors import UserError
+from .data import Info
 from .reconstruction import own_unit
 from .serve import open_run, seed_folders
 from .variational import Variational
@@ -26,20 +28,24 @@ def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool) -
     if out.exists():
         raise UserError(f"--out {out} is there already, and is not replaced")
     experiment, info, _, weights = open_run(seed_folders(folder)[0], trust)
-    model: Any = experiment.model.build()
-    task = experiment.task
+    model, task = experiment.model.build(), experiment.task
     if not hasattr(model, "sample") or not isinstance(task, Variational):
         raise UserError(f"{folder} has no distribution to draw images from, as variational autoencoders have")
     if len(info.shape) != 3 or info.shape[-1] not in (1, 3):
         raise UserError(f"{folder} learned examples of {info.shape}, which are no pictures")
+    write_grid(out, np.asarray(sampler(model, task, info, count)(weights, jax.random.key(seed))))
+
+
+def sampler(model: Any, task: Variational, info: Info, count: int) -> Callable:
+    """Jitted (weights, key) -> what codes drawn from the prior decode to: [count, H, W, C], in which white is 1."""
+    mean = np.asarray(info.x_mean, np.float32) / (info.pixel_max or 1)
 
     @jax.jit
     def sample(weights, key):
         output = model.sample(weights["params"], weights["state"], key, count)
-        return task.parts(info).expected(output) * own_unit(info)
+        return task.parts(info).expected(output) * own_unit(info) + mean
 
-    mean = np.asarray(info.x_mean, np.float32) / (info.pixel_max or 1)
-    write_grid(out, np.asarray(sample(weights, jax.random.key(seed))) + mean)
+    return sample
 
 
 def write_grid(path: Path, images: np.ndarray) -> None:

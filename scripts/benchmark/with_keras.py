@@ -4,6 +4,7 @@ ViT is left out: Keras has no layers for its token and positions. Token by token
 an output of the model: a stateful LSTM of Keras 3.15 on JAX forgets it in predict and predict_on_batch.
 """
 
+import itertools
 import math
 import os
 
@@ -15,7 +16,8 @@ import jax
 import keras
 import numpy as np
 from keras import layers
-from workloads import EMBEDDING, HIDDEN, SECOND_BIASES, VOCABULARY, WORKLOADS
+from keras_images import autoencoder, conv_vae, decoder
+from workloads import EMBEDDING, HIDDEN, LATENT, SECOND_BIASES, VOCABULARY, WORKLOADS
 
 
 def convolution(x, width, kernel, stride=1):
@@ -74,28 +76,38 @@ NETWORKS = {
     "char_gru": lambda: language_model(layers.GRU),
 }  # fmt: skip
 SMALL, LARGE = ["train_on_batch", "fit", "fit, 16 steps per execution"], ["train_on_batch", "fit"]
+UNLABELLED = {"autoencoder": autoencoder, "conv_vae": conv_vae}
 CALL = "stateless_call, jitted"
 FORMS = {
     "mlp": SMALL, "cnn": SMALL, "lenet": SMALL, "alexnet": LARGE, "resnet18": LARGE,
     "alexnet1": ["predict_on_batch", "predict"], "alexnet16": ["predict_on_batch", "predict"],
+    "autoencoder": SMALL, "conv_vae": LARGE, "vae_samples": ["predict_on_batch", CALL],
     "lstm": LARGE, "char_lstm": LARGE, "char_gru": LARGE, "stream": [CALL, "predict_on_batch"],
     "generate": [f"{CALL}, {how}" for how in (decoding.SCAN, decoding.CALLS)],
 }  # fmt: skip
 
 
 def network(workload: str, data: arrays.Arrays, steps_per_execution: int) -> keras.Model:
-    scale = [layers.Rescaling(1 / data.std, offset=-data.mean / data.std)] if data.x.ndim > 2 else []  # no tokens
-    inputs = outputs = keras.Input(data.x.shape[1:], dtype="uint8")
-    for layer in (*scale, *NETWORKS[WORKLOADS[workload].network]()):
-        outputs = layer(outputs)
-    net = keras.Model(inputs, outputs)
+    what = WORKLOADS[workload]
+    if what.network in UNLABELLED:
+        net, loss = UNLABELLED[what.network](data.mean, data.std), None
+    else:
+        net, loss = classifier(what.network, data), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(
-        optimizer=keras.optimizers.Adam(WORKLOADS[workload].learning_rate),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=keras.optimizers.Adam(what.learning_rate),
+        loss=loss,
         jit_compile=True,
         steps_per_execution=steps_per_execution,
     )
     return net
+
+
+def classifier(network: str, data: arrays.Arrays) -> keras.Model:
+    scale = [layers.Rescaling(1 / data.std, offset=-data.mean / data.std)] if data.x.ndim > 2 else []  # no tokens
+    inputs = outputs = keras.Input(data.x.shape[1:], dtype="uint8")
+    for layer in (*scale, *NETWORKS[network]()):
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
 
 
 def size_of(net: keras.Model) -> int:
@@ -105,18 +117,23 @@ def size_of(net: keras.Model) -> int:
 def trainer(workload: str, form: str, file: str):
     if workload in ("stream", "generate"):
         return one_by_one(workload, form)
+    if workload == "vae_samples":
+        return samples(form)
     data, size = arrays.read(file), WORKLOADS[workload].batch
     net, rows = network(workload, data, 16 if "16" in form else 1), arrays.shuffled(len(data.x), size)
 
+    def labels(batch):
+        return None if WORKLOADS[workload].network in UNLABELLED else data.y[batch]
+
     def train_on_batch(steps: int) -> float:
         batches = (next(rows) for _ in range(steps))
-        return float(np.mean([net.train_on_batch(data.x[batch], data.y[batch]) for batch in batches]))
+        return float(np.mean([net.train_on_batch(data.x[batch], labels(batch)) for batch in batches]))
 
     def fit(steps: int) -> float:
         losses = []
         for start in range(0, steps, 400):  # a part of the data at a time: fit wants arrays
             batch = np.concatenate([next(rows) for _ in range(min(400, steps - start))])
-            history = net.fit(data.x[batch], data.y[batch], batch_size=size, shuffle=False, verbose=0)
+            history = net.fit(data.x[batch], labels(batch), batch_size=size, shuffle=False, verbose=0)
             losses.append(history.history["loss"][0])
         return float(np.mean(losses))
 
@@ -129,6 +146,23 @@ def trainer(workload: str, form: str, file: str):
 
     ways = {"train_on_batch": train_on_batch, "predict_on_batch": predict_on_batch, "predict": predict}
     return ways.get(form, fit), size_of(net) - SECOND_BIASES.get(workload, 0)
+
+
+def samples(form: str):
+    net, n, seeds = decoder(), WORKLOADS["vae_samples"].batch, itertools.count()
+    net = keras.Sequential([net, layers.Activation("sigmoid")])
+    net.compile(jit_compile=True)
+    weights = [variable.value for variable in net.trainable_variables]
+    draw = jax.jit(lambda weights, key: net.stateless_call(weights, [], jax.random.normal(key, (n, LATENT)))[0])
+
+    def sample(steps: int) -> None:
+        for _ in range(steps):
+            if form == CALL:
+                jax.device_get(draw(weights, jax.random.key(next(seeds))))
+            else:
+                net.predict_on_batch(keras.random.normal((n, LATENT), seed=next(seeds)))
+
+    return sample, size_of(net)
 
 
 def one_by_one(workload: str, form: str):

@@ -1,5 +1,6 @@
 """Flax Linen as its documentation trains: a jitted, donated step, with batches that NumPy gathers."""
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax.training import train_state
+from linen_images import Autoencoder, ConvVAE
 from linen_sequences import APART, FUSED, LanguageModel, PixelRNN
-from workloads import WORKLOADS
+from workloads import UNLABELLED, WORKLOADS, Workload
 
 
 class MLP(nn.Module):
@@ -93,6 +95,7 @@ class ViT(nn.Module):
 
 
 NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet, "alexnet": AlexNet, "resnet18": ResNet18, "vit": ViT}
+NETWORKS["autoencoder"] = Autoencoder
 SEQUENCES = {"lstm": PixelRNN, "char_lstm": LanguageModel, "char_gru": LanguageModel}  # of the cell that a form names
 LSTMS = [FUSED, APART]
 FORMS = {name: ["jitted step, donated" if w.training else "one jitted call"] for name, w in WORKLOADS.items()} | {
@@ -108,13 +111,22 @@ class TrainState(train_state.TrainState):
 def trainer(workload: str, form: str, file: str):
     data, what = arrays.read(file), WORKLOADS[workload]
     rows = arrays.shuffled(len(data.x), what.batch)
-    net = SEQUENCES[what.network](form.split(",")[0]) if what.network in SEQUENCES else NETWORKS[what.network]()
-    variables = jax.jit(net.init)(jax.random.key(0), prepared(data.x[:1], data))
+    net = network(what.network, form, data)
+    variables = jax.jit(net.init)(dict.fromkeys(("params", "dropout"), jax.random.key(0)), prepared(data.x[:1], data))
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     if workload in ("stream", "generate"):
         return one_by_one(net, variables, workload, form), parameters
-    work = training if what.training else inference
-    return work(net, variables, data, rows, what.learning_rate), parameters
+    if workload == "vae_samples":
+        return samples(net, variables, what.batch), parameters
+    if what.training:
+        return training(net, variables, data, rows, what), parameters
+    return inference(net, variables, data, rows), parameters
+
+
+def network(name: str, form: str, data: arrays.Arrays) -> nn.Module:
+    if name in SEQUENCES:
+        return SEQUENCES[name](form.split(",")[0])
+    return ConvVAE(data.mean, data.std) if name == "conv_vae" else NETWORKS[name]()
 
 
 def prepared(x, data: arrays.Arrays):
@@ -122,21 +134,23 @@ def prepared(x, data: arrays.Arrays):
     return x if x.ndim == 2 else (x.astype(jnp.float32) - data.mean) / data.std
 
 
-def training(net, variables, data, rows, learning_rate):
+def training(net, variables, data, rows, what: Workload):
     key, stats = jax.random.key(1), variables.get("batch_stats", {})
     state = TrainState.create(
-        apply_fn=net.apply, params=variables["params"], batch_stats=stats, tx=optax.adam(learning_rate)
+        apply_fn=net.apply, params=variables["params"], batch_stats=stats, tx=optax.adam(what.learning_rate)
     )
     variables.clear()  # the first step donates them
 
     @partial(jax.jit, donate_argnums=0)
     def train_step(state, x, y):
         def loss_fn(params):
-            logits, after = state.apply_fn(
+            output, after = state.apply_fn(
                 {"params": params, "batch_stats": state.batch_stats}, prepared(x, data),
                 train=True, rngs={"dropout": jax.random.fold_in(key, state.step)}, mutable=["batch_stats"],
             )  # fmt: skip
-            loss = optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+            if what.network in UNLABELLED:
+                return output, {}
+            loss = optax.softmax_cross_entropy_with_integer_labels(output, y).mean()
             return loss, after.get("batch_stats", {})
 
         (loss, stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
@@ -155,7 +169,7 @@ def training(net, variables, data, rows, learning_rate):
     return train
 
 
-def inference(net, variables, data, rows, _):
+def inference(net, variables, data, rows):
     @jax.jit
     def predict(variables, x):
         return net.apply(variables, prepared(x, data))
@@ -165,6 +179,17 @@ def inference(net, variables, data, rows, _):
             jax.device_get(predict(variables, data.x[next(rows)]))
 
     return infer
+
+
+def samples(net: ConvVAE, variables, n: int):
+    draw = jax.jit(lambda variables, key: net.apply(variables, key, n, method="sample"))
+    seeds = itertools.count()
+
+    def sample(steps: int) -> None:
+        for _ in range(steps):
+            jax.device_get(draw(variables, jax.random.key(next(seeds))))
+
+    return sample
 
 
 def one_by_one(net: LanguageModel, variables, workload: str, form: str):

@@ -1,7 +1,8 @@
 """Flax NNX in the two forms of its performance guide: nnx.jit with cached_partial, and jax.jit of the split module.
 
-The large networks are left out: they would only repeat Flax Linen's. So is the GRU, which is another network here: it
-has no bias in what its reset gate multiplies. Token by token it is jax.jit of the split module alone.
+The large networks and the convolutional VAE are left out: they would only repeat Flax Linen's. So is the GRU, which is
+another network here: it has no bias in what its reset gate multiplies. Token by token it is jax.jit of the split module
+alone.
 """
 
 from functools import partial
@@ -51,6 +52,17 @@ class LeNet(nnx.Module):
         return self.dense3(nnx.relu(self.dense2(x)))
 
 
+class Autoencoder(nnx.Module):
+    def __init__(self, rngs: nnx.Rngs):
+        self.dense1, self.code = nnx.Linear(784, 128, rngs=rngs), nnx.Linear(128, 32, rngs=rngs)
+        self.dense2, self.output = nnx.Linear(32, 128, rngs=rngs), nnx.Linear(128, 784, rngs=rngs)
+
+    def __call__(self, x):
+        x = x.reshape(len(x), -1)
+        y = self.code(nnx.relu(self.dense1(x)))
+        return jnp.square(self.output(nnx.relu(self.dense2(y))) - x).mean()
+
+
 class PixelRNN(nnx.Module):
     def __init__(self, rngs: nnx.Rngs):
         self.rnn, self.head = nnx.RNN(nnx.OptimizedLSTMCell(1, 128, rngs=rngs)), nnx.Linear(128, 10, rngs=rngs)
@@ -74,7 +86,14 @@ class LanguageModel(nnx.Module):
         return state, self.head(x)
 
 
-NETWORKS = {"mlp": MLP, "cnn": CNN, "lenet": LeNet, "lstm": PixelRNN, "char_lstm": LanguageModel}
+NETWORKS = {
+    "mlp": MLP,
+    "cnn": CNN,
+    "lenet": LeNet,
+    "autoencoder": Autoencoder,
+    "lstm": PixelRNN,
+    "char_lstm": LanguageModel,
+}
 CACHED, FUNCTIONAL = "nnx.jit, cached_partial", "split, jax.jit, donated"
 FORMS = {name: [CACHED, FUNCTIONAL] for name in NETWORKS} | {
     "stream": ["split, one jitted call"], "generate": [decoding.SCAN, decoding.CALLS],
@@ -108,8 +127,10 @@ def update(net, optimizer, x, y, data):
     """One step of training, in place; the loss."""
 
     def loss_fn(net):
-        logits = net(x if x.ndim == 2 else (x.astype(jnp.float32) - data.mean) / data.std)  # tokens stay as they are
-        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+        output = net(x if x.ndim == 2 else (x.astype(jnp.float32) - data.mean) / data.std)  # tokens stay as they are
+        if output.ndim == 0:  # the loss of an autoencoder
+            return output
+        return optax.softmax_cross_entropy_with_integer_labels(output, y).mean()
 
     loss, grads = nnx.value_and_grad(loss_fn)(net)
     optimizer.update(net, grads)

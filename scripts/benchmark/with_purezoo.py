@@ -7,6 +7,7 @@ function that `purezoo generate` is made of, whose compiled loop over tokens gen
 import time
 from dataclasses import dataclass, replace
 from itertools import chain as joined
+from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import arrays  # noqa: E402
 import decoding  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
+import workloads  # noqa: E402
 from jax.nn import relu  # noqa: E402
-from workloads import CHUNK, EMBEDDING, HIDDEN, SECOND_BIASES, TEXT, VOCABULARY, WINDOW, WORKLOADS  # noqa: E402
+from workloads import TEXT, VOCABULARY, WINDOW, WORKLOADS  # noqa: E402
 
-from purezoo.models import MLP, RNN, AlexNetOneTower, LeNet, Model, ResNet, RNNLanguageModel, ViT, chain  # noqa: E402
+from purezoo import models  # noqa: E402
+from purezoo.models import Model, RNNLanguageModel, chain  # noqa: E402
 from purezoo.models.core import count  # noqa: E402
 from purezoo.models.layers import conv, dense, flatten, max_pool  # noqa: E402
 from purezoo.train.config import Experiment, Train  # noqa: E402
@@ -31,8 +34,11 @@ from purezoo.train.generate import Sampling, reader_of, sampled  # noqa: E402
 from purezoo.train.loop import DISPATCH_SECONDS, total_steps  # noqa: E402
 from purezoo.train.optimizers import Optimizer  # noqa: E402
 from purezoo.train.programs import compile_programs, make_mesh  # noqa: E402
+from purezoo.train.reconstruction import Reconstruction  # noqa: E402
+from purezoo.train.samples import sampler  # noqa: E402
 from purezoo.train.steps import functions, hyper_parameters  # noqa: E402
 from purezoo.train.tasks import Classification, Language  # noqa: E402
+from purezoo.train.variational import Variational  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,15 @@ class CNN:
 
 
 NETWORKS = {
-    "mlp": MLP(widths=(512, 256)), "cnn": CNN(), "lenet": LeNet(),
-    "alexnet": AlexNetOneTower(), "resnet18": ResNet(18, classes=10, stem="small"), "vit": ViT(),
-    "lstm": RNN(outputs=10, cell="lstm", hidden=128, pixels=True),
-    "char_lstm": RNNLanguageModel(vocabulary=VOCABULARY, embedding=EMBEDDING, cell="lstm", hidden=HIDDEN),
-    "char_gru": RNNLanguageModel(vocabulary=VOCABULARY, embedding=EMBEDDING, cell="gru", hidden=HIDDEN),
+    "mlp": models.MLP(widths=(512, 256)), "cnn": CNN(), "lenet": models.LeNet(),
+    "alexnet": models.AlexNetOneTower(), "resnet18": models.ResNet(18, classes=10, stem="small"), "vit": models.ViT(),
+    "autoencoder": models.Autoencoder(latent=32, widths=(128,)),
+    "conv_vae": models.ConvVAE(workloads.LATENT, workloads.WIDTH),
+    "lstm": models.RNN(outputs=10, cell="lstm", hidden=128, pixels=True),
+    "char_lstm": RNNLanguageModel(VOCABULARY, workloads.EMBEDDING, "lstm", workloads.HIDDEN),
+    "char_gru": RNNLanguageModel(VOCABULARY, workloads.EMBEDDING, "gru", workloads.HIDDEN),
 }  # fmt: skip
+TASKS = {"autoencoder": Reconstruction(), "conv_vae": Variational()}
 FORMS = {
     name: ["compiled loop over the steps" if w.training else "one jitted call"] for name, w in WORKLOADS.items()
 } | {"generate": ["compiled loop over the tokens"]}  # fmt: skip
@@ -65,18 +74,19 @@ def trainer(workload: str, form: str, file: str):
     experiment = Experiment(
         model=NETWORKS[what.network],
         data=as_text(file) if written else Data(source=file, validation=0.0),
-        task=Language() if written else Classification(),
+        task=Language() if written else TASKS.get(what.network, Classification()),
         optimizer=Optimizer("adam", what.learning_rate),
         train=Train(batch_size=what.batch, epochs=1000),
     )
     data = load(experiment.data, experiment.task.kind)
-    if not written:
+    if experiment.task.kind == "classification":
         outputs = getattr(experiment.model, "classes", 10)  # AlexNet tells 1000 classes apart, and the images are of 10
         info = replace(data.info, classes=tuple(map(str, range(outputs))))
         data = data._replace(splits={name: data.splits[name] for name in ("train", "test")}, info=info)
-    work = {"stream": stream, "generate": generate}.get(workload, training if what.training else inference)
+    others = {"stream": stream, "generate": generate, "vae_samples": samples}
+    work = others.get(workload, training if what.training else inference)
     train, parameters = work(experiment, data)
-    return train, parameters - SECOND_BIASES.get(workload, 0)
+    return train, parameters - workloads.SECOND_BIASES.get(workload, 0)
 
 
 def as_text(file: str) -> Data:
@@ -129,6 +139,20 @@ def with_weights(experiment: Experiment, data: Dataset):
     return pure, {"params": run.params, "state": run.state}
 
 
+def samples(experiment: Experiment, data: Dataset):
+    _, weights = with_weights(experiment, data)
+    draw, seeds = (
+        sampler(experiment.model.build(), experiment.task, data.info, WORKLOADS["vae_samples"].batch),
+        count_from(0),
+    )
+
+    def sample(steps: int) -> None:
+        for _ in range(steps):
+            jax.device_get(draw(weights, jax.random.key(next(seeds))))
+
+    return sample, count(weights["params"])
+
+
 def stream(experiment: Experiment, data: Dataset):
     params, reader = language_model(experiment, data)
     memory, _ = jax.jit(reader.begin)(params, np.zeros(1, np.int32))
@@ -142,7 +166,7 @@ def generate(experiment: Experiment, data: Dataset):
 
     def go_on(steps: int) -> None:
         for _ in range(steps):
-            list(islice(tokens, CHUNK))
+            list(islice(tokens, workloads.CHUNK))
 
     return go_on, count(params)
 

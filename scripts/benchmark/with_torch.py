@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_images import Autoencoder, ConvVAE
 from torch_sequences import FORMS as SEQUENCE_FORMS
 from torch_sequences import NETWORKS as SEQUENCES
 from torch_sequences import one_by_one
-from workloads import SECOND_BIASES, WORKLOADS
+from workloads import SECOND_BIASES, UNLABELLED, WORKLOADS
 
 torch.set_num_threads(os.cpu_count() or 1)
 torch.set_flush_denormal(True)
@@ -84,7 +85,7 @@ NETWORKS = {
         *stage(128), *stage(256), *stage(512),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10),
     ),
-    "vit": ViT, **SEQUENCES,
+    "vit": ViT, "autoencoder": Autoencoder, **SEQUENCES,
 }  # fmt: skip
 IMAGES = [f"{how}, {layout}, {adam}" for adam in ("fused", "foreach")
           for layout in ("contiguous", "channels last") for how in ("eager", "compiled")]  # fmt: skip
@@ -94,6 +95,7 @@ FORMS = {
     "mlp": [form for form in IMAGES if "contiguous" in form], "cnn": IMAGES, "lenet": IMAGES,
     "alexnet": FUSED, "alexnet1": INFERENCE, "alexnet16": INFERENCE, "resnet18": FUSED,
     "vit": ["eager, fast path", "eager", "compiled", "compiled and frozen"], **SEQUENCE_FORMS,
+    "autoencoder": [form for form in IMAGES if "contiguous" in form], "conv_vae": IMAGES, "vae_samples": INFERENCE,
 }  # fmt: skip
 
 
@@ -104,7 +106,11 @@ class Network:
         torch.manual_seed(0)
         torch.backends.mha.set_fastpath_enabled("fast path" in form)
         self.format = torch.channels_last if "channels last" in form else torch.contiguous_format
-        self.net = NETWORKS[WORKLOADS[workload].network]().to(memory_format=self.format)
+        network = WORKLOADS[workload].network
+        self.net = (ConvVAE(data.mean, data.std) if network == "conv_vae" else NETWORKS[network]()).to(
+            memory_format=self.format
+        )
+        self.unlabelled = network in UNLABELLED
         self.run = torch.compile(self.net) if "compiled" in form else self.net
         self.tokens = data.x.ndim == 2
         self.x = torch.from_numpy(data.x) if self.tokens else self.images(data.x)
@@ -130,8 +136,8 @@ class Training(Network):
 
     def step(self, rows) -> torch.Tensor:
         rows = torch.from_numpy(rows)
-        logits = self.run(self.prepare(self.x[rows]))
-        loss = F.cross_entropy(logits.flatten(0, -2), self.y[rows].flatten())
+        output = self.run(self.prepare(self.x[rows]))
+        loss = output if self.unlabelled else F.cross_entropy(output.flatten(0, -2), self.y[rows].flatten())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -159,11 +165,19 @@ def trainer(workload: str, form: str, file: str):
         for _ in range(steps):
             network.run(network.prepare(network.x[torch.from_numpy(next(rows))])).numpy()
 
+    @torch.inference_mode()
+    def sample(steps: int) -> None:
+        for _ in range(steps):
+            images(what.batch).numpy()
+
+    if workload == "vae_samples":
+        images = torch.compile(network.net.sample) if "compiled" in form else network.net.sample
     if not what.training:
         network.net.eval()
     if "frozen" in form:
         torch._inductor.config.freezing = True
-    return train if what.training else infer, trained(network.net) - SECOND_BIASES.get(workload, 0)
+    work = train if what.training else sample if workload == "vae_samples" else infer
+    return work, trained(network.net) - SECOND_BIASES.get(workload, 0)
 
 
 def process(file: str, folder: str) -> float:

@@ -27,15 +27,21 @@ def text(network: str, title: str) -> Workload:
     return Workload(network, title, TEXT, batch=32, warm_up=(1, 3, 8))
 
 
+def samples(network: str, title: str, batch: int = 64) -> Workload:
+    return Workload(network, title, batch=batch, training=False, warm_up=(1, 3, 8), unit="images/s", units=batch)
+
+
 def token_by_token(title: str, tokens: int) -> Workload:
     return Workload("char_lstm", title, TEXT, batch=1, training=False, unit="tokens/s", units=tokens)
 
 
 PROCESS = "process"
+UNLABELLED = ("autoencoder", "conv_vae")  # networks that peers write as functions from images to the loss
 TEXT = 0
 VOCABULARY = 66  # the made-up text's 65 characters, and one for all others
 EMBEDDING, HIDDEN, WINDOW = 64, 512, 128  # of the language models; characters in an example
 CHUNK = 32  # tokens that are generated in a step
+LATENT, WIDTH = 32, 32  # numbers in the convolutional VAE's code, channels of its outer level
 # Biases are counted once where a network has two of which only the sum matters. The gates r and z of a GRU have two in
 # purezoo, Keras and PyTorch, as in cuDNN, and one in Flax Linen.
 SECOND_BIASES = {"char_gru": 2 * HIDDEN}
@@ -50,6 +56,9 @@ WORKLOADS = {
     "alexnet16": large("alexnet", f"{ALEXNET}, inference, batch 16", 227, 16),
     "resnet18": large("resnet18", "ResNet-18, 32x32, training, batch 64", 32, 64, training=True),
     "vit": large("vit", "ViT-S/16, 224x224, inference, batch 1", 224, 1),
+    "autoencoder": Workload("autoencoder", "autoencoder 784-128-32-128-784"),
+    "conv_vae": Workload("conv_vae", "convolutional VAE, 28x28", warm_up=(1, 3, 8)),
+    "vae_samples": samples("conv_vae", "convolutional VAE, images that it samples"),
     "lstm": Workload("lstm", "LSTM 128 over 784 pixels, training, batch 64", batch=64, warm_up=(1, 3, 8)),
     "char_lstm": text("char_lstm", "language model: LSTM 512, 128 characters, training, batch 32"),
     "char_gru": text("char_gru", "language model: GRU 512, 128 characters, training, batch 32"),
