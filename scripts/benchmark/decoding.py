@@ -20,7 +20,7 @@ def stream(step: Callable, weights, state) -> Callable[[int], None]:
         nonlocal state, token
         for _ in range(steps):
             state, logits = call(weights, state, token)
-            token = np.int32(jax.device_get(logits).argmax())
+            token = np.int32(np.asarray(logits).argmax())
 
     return go_on
 
