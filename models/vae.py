@@ -114,19 +114,25 @@ def variational(
     def apply(params, state, x, *, key=None, train=False):
         if train:
             need_key(key, "a variational autoencoder")
-        mean, log_variance = encode(params, state, x)
+        mean, log_variance = _encode(params, x, train)
         code = mean
         if key is not None:
             code = mean + jnp.exp(log_variance / 2) * draws(jax.random.normal, key, mean.shape).astype(mean.dtype)
-        return VAEOutput(decode(params, state, code), mean, log_variance), state
+        return VAEOutput(_decode(params, code, train), mean, log_variance), state
 
     def encode(params, state, x):
-        with jax.named_scope("encoder"):
-            return encoder.apply(params["encoder"], {}, x)[0]
+        return _encode(params, x, False)
 
     def decode(params, state, code):
+        return _decode(params, code, False)
+
+    def _encode(params, x, train):
+        with jax.named_scope("encoder"):
+            return encoder.apply(params["encoder"], {}, x, train=train)[0]
+
+    def _decode(params, code, train):  # in training a convolution's gradient has a form of its own
         with jax.named_scope("decoder"):
-            return decoder(shape_of(params["decoder"])).apply(params["decoder"], {}, code)[0]
+            return decoder(shape_of(params["decoder"])).apply(params["decoder"], {}, code, train=train)[0]
 
     def sample(params, state, key, n):
         return decode(params, state, jax.random.normal(key, (n, latent)))

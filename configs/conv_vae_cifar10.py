@@ -1,0 +1,18 @@
+"""A convolutional variational autoencoder on CIFAR-10, whose bound is in bits per dimension of the bytes.
+
+`purezoo train conv_vae_cifar10 --data.dir FOLDER`
+"""
+
+from ..models import ConvVAE
+from ..train.config import Experiment, Train
+from ..train.data import Data
+from ..train.optimizers import Optimizer, Schedule
+from ..train.variational import Variational
+
+EXPERIMENT = Experiment(
+    model=ConvVAE(latent=256, width=32),
+    data=Data(source="tfds:cifar10", validation=0.1),
+    task=Variational(likelihood="gaussian", deviation=0.06),
+    optimizer=Optimizer(name="adam", learning_rate=2e-3, ema=0.999, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=128, epochs=15),
+)
