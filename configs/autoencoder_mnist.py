@@ -1,6 +1,9 @@
 """An autoencoder that describes MNIST's digits by 32 numbers; `scripts/against_pca.py` compares it with PCA.
 
-`purezoo train autoencoder_mnist --data.dir FOLDER`
+`purezoo train autoencoder_mnist --data.dir FOLDER --train.seeds 5`
+
+Measured on the test split: RMSE 0.0716 ± 0.0003 (5 seeds), 2,690,864 parameters,
+31 min in all one after another, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import Autoencoder
