@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import Interrupted, UserError, nearest
-from .commands import encode, evaluate, generate, predict
+from .commands import encode, evaluate, generate, predict, probe
 from .flags import parse, parse_experiment, words
 
 BEGAN = time.perf_counter()  # before jax is imported
@@ -27,6 +27,7 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
   purezoo eval RUN            its metrics on a split:    purezoo eval runs/lenet_digits --split test
   purezoo predict RUN FILE    its answers for your data: purezoo predict runs/lenet_digits digit.png
   purezoo encode RUN FILE     their codes, by a run with an encoder: --out codes.npz
+  purezoo probe RUN           what its codes are worth:  purezoo probe runs/denoising_digits
   purezoo generate RUN        what follows a text:       purezoo generate runs/lstm_text --prompt "ROMEO:"
                               or images, in a grid:      purezoo generate runs/vae_mnist --out samples.png
   purezoo list                the networks and the configs, with their measured results
@@ -71,8 +72,8 @@ def run(args: Sequence[str]) -> int:
 def command(args: list[str]) -> int:
     """Dispatches to a command."""
     commands: dict[str, Callable[[list[str]], int]] = {
-        "train": train, "eval": evaluate, "predict": predict, "encode": encode, "generate": generate,
-        "list": list_zoo, "show": show,
+        "train": train, "eval": evaluate, "predict": predict, "encode": encode, "probe": probe,
+        "generate": generate, "list": list_zoo, "show": show,
     }  # fmt: skip
     if not args or args[0] in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -149,6 +150,8 @@ def finished(folder: Path, experiment) -> bool:
 
 def report(folder: Path, summary: dict) -> int:
     """The last lines of a run: the result, where it is, what to try next."""
+    from .folder import load_info
+
     try:
         tested, spread, times = summary["metrics"]["test"], summary.get("std", {}).get("test", {}), summary["time"]
     except (KeyError, TypeError, AttributeError) as error:
@@ -167,7 +170,7 @@ def report(folder: Path, summary: dict) -> int:
     if tested.get("active_units") == 0:
         print("the posterior has collapsed: no unit of the code is active. Try --task.warmup, or a smaller --task.beta")
     use = "generate {0}" if any(name.startswith("bits_per") for name in tested) else "predict {0} FILE"
-    use = "generate {0} --out samples.png" if "elbo" in tested else use
+    use = "generate {0} --out samples.png" if "elbo" in tested and load_info(folder).is_picture else use
     print(f"next: purezoo {use.format(folder)}    purezoo eval {folder}    purezoo list")
     return 0
 
