@@ -148,8 +148,8 @@ def as_table(records: list[dict[str, Any]], seeds: int) -> str:
 
 
 def cell(accuracy: list[float]) -> str:
-    spread = f" ± {np.std(accuracy, ddof=1):.2%}" if len(accuracy) > 1 else ""
-    return f"{np.mean(accuracy):.2%}{spread}"
+    spread = f" ± {100 * np.std(accuracy, ddof=1):.2f}" if len(accuracy) > 1 else ""
+    return f"{100 * np.mean(accuracy):.2f}{spread} %"
 
 
 def picture(records: list[dict[str, Any]], path: Path) -> None:
