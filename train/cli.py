@@ -169,8 +169,11 @@ def report(folder: Path, summary: dict) -> int:
     print(f"folder: {folder}")
     if tested.get("active_units") == 0:
         print("the posterior has collapsed: no unit of the code is active. Try --task.warmup, or a smaller --task.beta")
-    use = "generate {0}" if any(name.startswith("bits_per") for name in tested) else "predict {0} FILE"
-    use = "generate {0} --out samples.png" if "elbo" in tested and load_info(folder).is_picture else use
+    info, use = load_info(folder), "predict {0} FILE"
+    if info.tokens:
+        use = "generate {0}"
+    elif "elbo" in tested and info.is_picture:
+        use = "generate {0} --out samples.png"
     print(f"next: purezoo {use.format(folder)}    purezoo eval {folder}    purezoo list")
     return 0
 
