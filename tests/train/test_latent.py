@@ -87,6 +87,9 @@ def test_dimensions_are_traversed_from_the_most_active_on(purezoo, tmp_path):
         np.testing.assert_allclose(rows[7 * row + 3], mean, atol=0.003)
     assert purezoo("generate", run, "--traverse", 4, "--count", 7, "--out", "four.png")[0] == 0
     assert not np.array_equal(cells("four.png", 7), rows)
+    code, _, errors = purezoo("generate", run, "--manifold", "--out", "new.png")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "has 12: train with --model.latent 2" in errors
 
 
 def test_the_manifold_is_a_map_in_even_probability(purezoo, plane):
@@ -130,7 +133,7 @@ def test_a_table_has_no_pictures_and_none_are_offered(purezoo, plane, tmp_path):
     rows = "\n".join(f"{a:.3f},{b:.3f},{c:.3f}" for a, b, c in np.random.default_rng(0).normal(size=(60, 3)))
     (tmp_path / "table.csv").write_text(f"a,b,c\n{rows}\n")
     table = ("--data.source", "table.csv", "--task.likelihood", "gaussian", "--train.batch-size", 8)
-    small = (*table, "--model.widths", 8, "--model.latent", 3, "--train.epochs", 2, *QUICK)
+    small = (*table, "--model.widths", 8, "--model.latent", 3, "--train.epochs", 1, *QUICK)
     code, said, _ = purezoo("train", "vae_mnist", *small, "--out", "run")
     assert code == 0
     assert "next: purezoo predict run FILE " in said
@@ -144,7 +147,3 @@ def test_a_table_has_no_pictures_and_none_are_offered(purezoo, plane, tmp_path):
         assert (code, errors.count("\n")) == (2, 1)
         assert message in errors
     assert "next: purezoo generate" in purezoo("train", "--resume", plane)[1]
-    wide = train(tmp_path / "wide", *VAE, "--model.latent", "3", "--train.epochs", "1")
-    code, _, errors = purezoo("generate", wide, "--manifold", "--out", "new.png")
-    assert (code, errors.count("\n")) == (2, 1)
-    assert "has 3: train with --model.latent 2" in errors
