@@ -23,6 +23,7 @@ from .steps import preparation
 SIZES = (10, 100, 1000)  # of labelled examples, where none are asked for
 STRENGTHS = 10.0 ** np.arange(-4, 3)  # scikit-learn's C, the inverse of the regularisation's weight: what is tried
 ITERATIONS = 200  # of the solver, at most, for each
+TUNED = {"fine-tuned": True, "from scratch": False}  # ways to train the encoder -> whether it starts from the run
 Split = tuple[np.ndarray, np.ndarray]  # features [N, D], class indices [N]
 
 
@@ -47,12 +48,12 @@ def probe(folder: Path, sizes: tuple[str, ...], seeds: int, fine_tune: bool, out
     ways: dict[str, tuple[int, Callable[[np.ndarray, int], Score]]] = {}  # name -> width, (rows, seed) -> Score
     for name, x in features(encoder, dataset).items():
         ways[name] = x["train"].shape[1], linear(x, y)
-    for name, start in {"fine-tuned": True, "from scratch": False}.items() if fine_tune else ():
+    for name, start in TUNED.items() if fine_tune else ():
         ways[name] = ways["codes"][0], tuner(encoder, dataset, start)
     records = []
     for name, (width, score) in ways.items():
         for number in numbers:
-            once = number == len(y["train"]) and name not in ("fine-tuned", "from scratch")
+            once = number == len(y["train"]) and name not in TUNED
             scores = [score(rows, seed) for seed, rows in enumerate(draws(y["train"], number, 1 if once else seeds))]
             accuracy, chosen = ([float(value) for value in values] for values in zip(*scores, strict=True))
             records.append({"features": name, "width": width, "labels": number, "accuracy": accuracy, "chosen": chosen})
