@@ -1,42 +1,104 @@
-"""The codes of a run's encoder, written as features for whatever comes next."""
+"""The codes of a run's encoder, written as features for whatever comes next, or drawn as a map."""
 
+import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from ..errors import UserError
 from ..models.core import main_output
-from .data import read_inputs
+from .config import Experiment
+from .data import Dataset, Info, read_inputs
 from .data.cache import write_npz
+from .data.examples import Examples, take
 from .evaluation import compute_rows
+from .folder import load_data, new_file
 from .serve import open_run, seed_folders
 from .steps import preparation
 
 
-def encode_files(folder: Path, files: list[Path], out: Path, trust: bool) -> tuple[int, ...]:
-    """Writes the codes of all examples in the files as an NPZ, `codes` [N, latent] float32 and `names` [N], and returns
-    the codes' shape. Of a posterior they are the means. Of several seeds the first one's encoder is used: each has a
-    code of its own.
+class Encoder(NamedTuple):
+    """A finished run that has an encoder."""
 
+    home: Path  # the run's folder, or that of its first seed
+    experiment: Experiment
+    info: Info
+    model: Any
+    weights: dict
+
+    @property
+    def encode(self) -> Callable:
+        """(weights, raw x [B, ...]) -> codes [B, latent]; of a posterior the means."""
+        prepare, _ = preparation(self.info)
+        return lambda weights, x: main_output(self.model.encode(weights["params"], weights["state"], prepare(x)))
+
+    def codes(self, x: Examples) -> np.ndarray:
+        """[N, latent] float32, of raw examples."""
+        return compute_rows(self.encode, self.weights, x, 256).astype(np.float32)
+
+    def dataset(self, data_dir: str = "") -> Dataset:
+        """The run's data in its splits, from another folder where they have moved. UserError for data that are not
+        held in memory."""
+        data = self.experiment.data.moved_to(data_dir) if data_dir else self.experiment.data
+        dataset = load_data(dataclasses.replace(self.experiment, data=data), self.home)
+        if dataset.stream is not None:
+            raise UserError(f"{self.home} was trained on a stream, and this needs data in memory (--data.stream no)")
+        return dataset
+
+
+def open_encoder(folder: Path, trust: bool) -> Encoder:
+    """Of several seeds the first one's: each has a code of its own. UserError for a run without an encoder."""
+    home = seed_folders(folder)[0]
+    experiment, info, _, weights = open_run(home, trust)
+    model = experiment.model.build()
+    if not hasattr(model, "encode"):
+        raise UserError(f"{folder} has no encoder: {type(experiment.model).__name__} makes no code, as autoencoders do")
+    return Encoder(home, experiment, info, model, weights)
+
+
+def encode_examples(
+    folder: Path, files: list[Path], out: Path | None, picture: Path | None, by: Literal["tsne", "pca"],
+    data_dir: str, trust: bool,
+) -> tuple[int, ...]:  # fmt: skip
+    """The codes of all examples in the files, or without files of the run's test split, and their shape.
+
+    Writes to `out` an NPZ with `codes` [N, latent] float32 and `names` [N], and where the test split has classes
+    `labels` [N], the classes' names; to `picture` a map of the codes (maps.py).
     Raises UserError, before anything is read, for a run without an encoder and for a file that is there already.
     """
-    if out.suffix != ".npz" or not out.parent.is_dir():
-        raise UserError(f"--out {out} is to be a file NAME.npz in a folder that exists")
-    if out.exists():
-        raise UserError(f"--out {out} is there already, and is not replaced")
-    experiment, info, _, weights = open_run(seed_folders(folder)[0], trust)
-    encoder = getattr(experiment.model.build(), "encode", None)
-    if encoder is None:
-        raise UserError(f"{folder} has no encoder: {type(experiment.model).__name__} makes no code, as autoencoders do")
-    prepare, _ = preparation(info)
-    inputs = [read_inputs(path, info) for path in files]
-    for note in (note for found in inputs for note in found.notes):
-        print(f"purezoo: {note}", file=sys.stderr)
+    for path, flag, suffix in ((out, "--out", ".npz"), (picture, "--map", ".png")):
+        if path is not None:
+            new_file(path, flag, suffix)
+    encoder = open_encoder(folder, trust)
+    if files:
+        inputs = [read_inputs(path, encoder.info) for path in files]
+        for note in (note for found in inputs for note in found.notes):
+            print(f"purezoo: {note}", file=sys.stderr)
+        codes = np.concatenate([encoder.codes(found.x) for found in inputs])
+        arrays = {"codes": codes, "names": np.array([name for found in inputs for name in found.names])}
+    else:
+        dataset = encoder.dataset(data_dir)
+        rows = dataset.splits["test"]
+        codes = encoder.codes(take(dataset.x, rows))
+        arrays = {"codes": codes, "names": np.array([f"test[{i}]" for i in range(len(rows))])}
+        arrays |= {"labels": classes_of(dataset, rows)} if has_classes(dataset) else {}
+    if picture is not None:
+        from .maps import draw_map
 
-    def encode(weights, x):
-        return main_output(encoder(weights["params"], weights["state"], prepare(x)))
-
-    codes = np.concatenate([compute_rows(encode, weights, found.x, 256) for found in inputs]).astype(np.float32)
-    write_npz(out, {"codes": codes, "names": np.array([name for found in inputs for name in found.names])})
+        draw_map(picture, codes, arrays.get("labels"), by)
+    if out is not None:
+        write_npz(out, arrays)
     return codes.shape
+
+
+def has_classes(dataset: Dataset) -> bool:
+    """Whether each example has a class, be it that no task ever saw it."""
+    return bool(dataset.info.classes) and isinstance(dataset.y, np.ndarray) and dataset.y.ndim == 1
+
+
+def classes_of(dataset: Dataset, rows: np.ndarray) -> np.ndarray:
+    """The names of the classes of rows, [N]."""
+    return np.array(dataset.info.classes)[take(dataset.y, rows)]

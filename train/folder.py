@@ -80,6 +80,14 @@ def load_info(folder: Path) -> Info:
     return Info.from_json(read_json(folder / "data.json"))
 
 
+def new_file(path: Path, flag: str, suffix: str) -> None:
+    """UserError where `path`, which the flag names, is no new file NAME.suffix in a folder that exists."""
+    if path.suffix != suffix or not path.parent.is_dir():
+        raise UserError(f"{flag} {path} is to be a file NAME{suffix} in a folder that exists")
+    if path.exists():
+        raise UserError(f"{flag} {path} is there already, and is not replaced")
+
+
 def write_json(path: Path, record: Any) -> None:
     """Replaces the file only when the new one is whole."""
     part = path.with_suffix(".part")

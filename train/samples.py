@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from .data import Info
+from .folder import new_file
 from .reconstruction import own_unit
 from .serve import open_run, seed_folders
 from .variational import Variational
@@ -23,15 +24,12 @@ def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool) -
 
     Raises UserError for a run that makes no images, and for a file that is there already.
     """
-    if out.suffix != ".png" or not out.parent.is_dir():
-        raise UserError(f"--out {out} is to be a file NAME.png in a folder that exists")
-    if out.exists():
-        raise UserError(f"--out {out} is there already, and is not replaced")
+    new_file(out, "--out", ".png")
     experiment, info, _, weights = open_run(seed_folders(folder)[0], trust)
     model, task = experiment.model.build(), experiment.task
     if not hasattr(model, "sample") or not isinstance(task, Variational):
         raise UserError(f"{folder} has no distribution to draw images from, as variational autoencoders have")
-    if len(info.shape) != 3 or info.shape[-1] not in (1, 3):
+    if not info.is_picture:
         raise UserError(f"{folder} learned examples of {info.shape}, which are no pictures")
     write_grid(out, np.asarray(sampler(model, task, info, count)(weights, jax.random.key(seed))))
 
@@ -48,12 +46,13 @@ def sampler(model: Any, task: Variational, info: Info, count: int) -> Callable:
     return sample
 
 
-def write_grid(path: Path, images: np.ndarray) -> None:
-    """Images [N, H, W, C] from 0 to 1 in about as many rows as columns, enlarged where they are small."""
+def write_grid(path: Path, images: np.ndarray, columns: int = 0) -> None:
+    """Images [N, H, W, C] from 0 to 1, row by row, enlarged where they are small; with 0 columns in about as many rows
+    as columns."""
     from PIL import Image
 
     n, height, width, channels = images.shape
-    columns, times = math.ceil(math.sqrt(n)), max(1, SIDE // height)
+    columns, times = columns or math.ceil(math.sqrt(n)), max(1, SIDE // height)
     rows = -(-n // columns)
     cells = np.zeros((rows * columns, height, width, channels), np.uint8)
     cells[:n] = (images.clip(0, 1) * 255).round()

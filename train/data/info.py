@@ -42,6 +42,11 @@ class Info:
     time: str = ""  # the column of a series that holds the time
     size: int = 0  # pictures had their short side resized to this and its middle cropped out; 0: taken as they are
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether an example can be shown as a picture, grey or RGB."""
+        return len(self.shape) == 3 and self.shape[-1] in (1, 3)
+
     def to_json(self) -> dict[str, Any]:
         """A dict of plain JSON values."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}

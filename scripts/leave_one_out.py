@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""How well a class that a network has never seen is told by its anomaly score: each class is left out once.
+
+    scripts/leave_one_out.py CONFIG [--json FILE] [--train.epochs 5 ... any flag of `purezoo train CONFIG`]
+
+A network that restores its input is trained on the other classes' training examples. Then the test examples of all
+classes get its anomaly score (squared error; of a variational autoencoder the negative ELBO): the area under the ROC
+curve is the probability that an example of the class left out has a higher one than an example of the others. Beside it
+stands the area of the squared error of principal component analysis with as many components as the code has numbers.
+
+What --json holds already is not trained again.
+"""
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.metrics import roc_auc_score
+
+from purezoo.errors import Interrupted, UserError
+from purezoo.train import config
+from purezoo.train.data import Dataset
+from purezoo.train.data import load as load_data
+from purezoo.train.encode import classes_of, has_classes, open_encoder
+from purezoo.train.evaluation import compute_rows
+from purezoo.train.flags import parse_experiment, words
+from purezoo.train.folder import write_json
+from purezoo.train.reconstruction import own_unit
+from purezoo.train.run import Options, train
+from purezoo.train.serve import open_run, seed_folders
+from purezoo.train.steps import input_spec, preparation
+
+
+@dataclass(frozen=True)
+class Flags:
+    """Leave each class out of training once, and measure how well its anomaly score tells it."""
+
+    json: str = ""
+    """file of the results, which are added to those that it holds"""
+
+
+def main() -> int:
+    args = sys.argv[1:]
+    name = next(iter(words(args, Flags)), None)
+    if name is None:
+        print(__doc__.strip())
+        return 0 if {"-h", "--help"} & set(args) else 2
+    try:
+        experiment, source = config.load_config(name)
+        flags, experiment = parse_experiment(Flags, experiment, args, name, "scripts/leave_one_out.py")
+        return measure(experiment, source, Path(flags.json) if flags.json else None)
+    except UserError as error:
+        print(f"leave_one_out.py: {error}", file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        return stop.code
+
+
+def measure(experiment: config.Experiment, source: Path | None, path: Path | None) -> int:
+    """Prints a line for each class and the means. UserError for what has no classes or no anomaly score, and for a file
+    of other settings."""
+    experiment = replace(experiment, data=experiment.data.absolute())
+    everything = load_data(experiment.data, experiment.task.kind)
+    classes = everything.info.classes
+    if everything.stream is not None:
+        raise UserError(f"{experiment.data.source} is streamed, and this needs data in memory: --data.stream no")
+    if not has_classes(everything) or len(classes) < 3:
+        raise UserError(f"{experiment.data.source} has fewer than 3 classes, one of which could be left out")
+    if not hasattr(experiment.task, "errors"):
+        raise UserError(f"{type(experiment.task).__name__} restores nothing, so it has no anomaly score")
+    settings = config.to_json(experiment)
+    record = json.loads(path.read_text()) if path and path.exists() else {"settings": settings, "left_out": {}}
+    if record["settings"] != settings:
+        raise UserError(f"{path} holds results of other settings: name another file")
+    print(f"{'left out':12}{'network':>20}{'PCA':>10}")
+    for left in classes:
+        if left not in record["left_out"]:
+            record["left_out"][left] = without(left, experiment, source, everything)
+            if path:
+                write_json(path, record)
+        found = record["left_out"][left]
+        print(f"{left:12}{cell(found['network']):>20}{found['pca']:10.4f}", flush=True)
+    network, pca = ([record["left_out"][left][way] for left in classes] for way in ("network", "pca"))
+    print(f"{'mean':12}{cell(np.mean(network, 0)):>20}{np.mean(pca):10.4f}")
+    return 0
+
+
+def cell(areas) -> str:
+    return f"{np.mean(areas):.4f}" + (f" ± {np.std(areas, ddof=1):.4f}" if len(areas) > 1 else "")
+
+
+def without(left: str, experiment: config.Experiment, source: Path | None, everything: Dataset) -> dict[str, Any]:
+    """Trains without a class: the area under the ROC curve by each seed's network, and by PCA."""
+    kept = tuple(name for name in everything.info.classes if name != left)
+    experiment = replace(experiment, data=replace(experiment.data, classes=kept))
+    test = everything.splits["test"]
+    strange = everything.x[test[classes_of(everything, test) == left]]
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "run"
+        train(experiment, folder, source, Options(quiet=True, pictures=False))
+        dataset = open_encoder(folder, trust=True).dataset()
+        usual, areas = dataset.x[dataset.splits["test"]], []
+        for home in seed_folders(folder):
+            _, info, functions, weights = open_run(home, trust=True)
+            areas.append(area(lambda x, f=functions, w=weights: compute_rows(f.errors, w, x, 256), usual, strange))
+    model = experiment.model.build()
+    code: Any = jax.eval_shape(model.encode, weights["params"], weights["state"], input_spec(info, 1))
+    return {"network": areas, "pca": area(principal(dataset, jax.tree.leaves(code)[0].shape[1]), usual, strange)}
+
+
+def area(score: Callable[[np.ndarray], np.ndarray], usual: np.ndarray, strange: np.ndarray) -> float:
+    """Under the ROC curve of a score of raw examples [N, ...]: 1 where it is higher for all strange ones."""
+    return float(roc_auc_score([0] * len(usual) + [1] * len(strange), np.concatenate([score(usual), score(strange)])))
+
+
+def principal(dataset: Dataset, components: int) -> Callable[[np.ndarray], np.ndarray]:
+    """raw x [N, ...] -> the squared error [N] of what the training split's principal components leave of x."""
+    prepare, unit = preparation(dataset.info)[0], np.asarray(own_unit(dataset.info))
+
+    def flat(x: np.ndarray) -> np.ndarray:
+        return np.asarray(prepare(x) * unit).reshape(len(x), -1)
+
+    fitted = flat(dataset.x[dataset.splits["train"]])
+    pca = PCA(min(components, *fitted.shape), random_state=0).fit(fitted)
+    return lambda x: np.square(pca.inverse_transform(pca.transform(flat(x))) - flat(x)).mean(1)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

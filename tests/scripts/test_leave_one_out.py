@@ -1,0 +1,90 @@
+"""The script that leaves a class out and asks whether its anomaly score tells it."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PATH = Path(__file__).parents[2] / "scripts" / "leave_one_out.py"
+
+
+@pytest.fixture
+def module():
+    spec = importlib.util.spec_from_file_location("leave_one_out", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def script(module, monkeypatch, capsys):
+    def call(*args):
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["leave_one_out.py", *map(str, args)])
+        return module.main(), *capsys.readouterr()
+
+    return call
+
+
+def test_area_is_the_probability_of_a_higher_score(module):
+    usual, strange = np.array([0.0, 1.0, 2.0]), np.array([1.5, 5.0])
+    assert module.area(lambda x: x, usual, strange) == pytest.approx(5 / 6)
+    assert module.area(lambda x: -x, usual, strange) == pytest.approx(1 / 6)
+
+
+@pytest.fixture
+def planted(tmp_path, monkeypatch):
+    """Classes a and b lie in one plane, c beside it: no network and no components that know the plane restore it."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    plane, away = random.normal(size=(2, 8)), 6 * random.normal(size=8)
+    x = random.normal(size=(240, 2)) @ plane + random.normal(0, 0.05, (240, 8))
+    x[160:] += away
+    rows = [",".join([*(f"{v:.4f}" for v in row), "abc"[i // 80]]) for i, row in enumerate(x)]
+    Path("planted.csv").write_text("\n".join(["d0,d1,d2,d3,d4,d5,d6,d7,class", *rows]) + "\n")
+    table = ("--data.source", "planted.csv", "--data.target", "class", "--task.noise", 0)
+    return (*table, "--model.widths", 16, "--model.latent", 2, "--train.batch-size", 16, "--train.epochs", 5)
+
+
+def test_a_strange_class_is_told_and_a_file_is_gone_on_with(script, module, planted, monkeypatch):
+    flags = ("denoising_digits", *planted, "--json", "found.json")
+    code, said, errors = script(*flags)
+    assert (code, errors) == (0, "")
+    found = json.loads(Path("found.json").read_text())["left_out"]
+    assert list(found) == ["a", "b", "c"]
+    assert min(found["c"]["network"][0], found["c"]["pca"]) > 0.99
+    assert found["a"]["pca"] < 0.8
+    lines = [line.split() for line in said.splitlines()]
+    assert [line[0] for line in lines] == ["left", "a", "b", "c", "mean"]
+    assert float(lines[-1][2]) == pytest.approx(np.mean([one["pca"] for one in found.values()]), abs=1e-4)
+
+    monkeypatch.setattr(module, "without", None)
+    assert script(*flags) == (0, said, "")
+    code, _, errors = script(*flags, "--train.seed", 3)
+    assert (code, errors) == (2, "leave_one_out.py: found.json holds results of other settings: name another file\n")
+
+
+def test_several_seeds_of_a_variational_autoencoder(script, planted):
+    flags = ("--task.likelihood", "gaussian", "--task.deviation", 0.5, "--train.seeds", 2, "--json", "found.json")
+    quick = [flag for flag in planted if flag not in ("--task.noise", 0)]
+    code, said, errors = script("vae_mnist", *quick, *flags)
+    assert (code, errors) == (0, "")
+    assert said.count(" ± ") == 4
+    assert min(json.loads(Path("found.json").read_text())["left_out"]["c"]["network"]) > 0.9
+
+
+def test_what_has_no_classes_or_no_score_is_refused(script, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("bare.npz", x=np.random.default_rng(0).normal(size=(40, 5)))
+    for args, message in (
+        (("denoising_digits", "--data.source", "bare.npz"), "has fewer than 3 classes"),
+        (("denoising_digits", "--data.classes", "3", "5"), "has fewer than 3 classes"),
+        (("mlp_digits",), "Classification restores nothing"),
+        (("denoising_digit",), "Did you mean 'denoising_digits'?"),
+    ):
+        code, _, errors = script(*args)
+        assert (code, errors.count("\n")) == (2, 1), args
+        assert message in errors

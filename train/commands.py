@@ -1,0 +1,244 @@
+"""The commands that put a finished run to use, `purezoo eval | predict | encode | ...`; cli.py calls them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UserError
+from .flags import words_and_flags
+
+
+@dataclass(frozen=True)
+class EvalFlags:
+    """The metrics of a finished run on one of its splits: every example exactly once."""
+
+    split: str = "test"
+    """train, validation or test"""
+    batch_size: int = 0
+    """examples in a batch, which the metrics do not depend on; 0: as in the run"""
+    json: bool = False
+    """print one line of JSON"""
+    data_dir: str = ""
+    """folder of the data's files, where it has moved since the run"""
+    views: Literal["", "one", "flip", "ten"] = ""
+    """average over views of each image, as --augment.views says in training; empty: as in the run"""
+    samples: int = 0
+    """variational autoencoders: also the importance-weighted bound, of so many codes for each example"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def evaluate(args: list[str]) -> int:
+    from .serve import evaluate_run
+
+    found, flags = words_and_flags(EvalFlags, args, "purezoo eval", ["RUN"])
+    if len(found) != 1:
+        raise UserError("evaluate which run? purezoo eval RUN, with the folder of a finished run")
+    if flags.batch_size < 0:
+        raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
+    if flags.samples < 0:
+        raise UserError(f"--samples is a number of codes, or 0, not {flags.samples}")
+    folder, views = Path(found[0]), flags.views or None
+    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, flags.samples)
+    if flags.json:
+        print(json.dumps(result))
+        return 0
+    spread = result.get("std", {})
+    print(
+        f"{folder}, {result['split']} split, {result['examples']:,} examples"
+        + (f", {len(result['seeds'])} seeds" if spread else "")
+        + (f", {flags.samples:,} codes for each" if flags.samples else "")
+    )
+    for name, value in result["metrics"].items():
+        print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
+    return 0
+
+
+@dataclass(frozen=True)
+class PredictFlags:
+    """What a finished run makes of your files: images, a CSV with a header, or an NPZ with an array x."""
+
+    format: Literal["table", "json", "csv"] = "table"
+    """how to print: a table, a line of JSON for each example, or CSV"""
+    top: int = 3
+    """classes to show for each example in the table; JSON and CSV hold all"""
+    false_alarms: float = 0.01
+    """reconstruction: an example is an anomaly where its error exceeds the one that this share of the validation
+    examples exceeds"""
+    masks: str = ""
+    """segmentation: a folder for the class of each pixel, written as NAME.png with a palette; no file is replaced"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def predict(args: list[str]) -> int:
+    from .serve import predict_files, print_predictions
+
+    found, flags = words_and_flags(PredictFlags, args, "purezoo predict", ["RUN", "FILE..."])
+    if len(found) < 2:
+        raise UserError("predict what? purezoo predict RUN FILE..., with images, a CSV or an NPZ")
+    if flags.top < 1:
+        raise UserError(f"--top is at least 1, not {flags.top}")
+    folder, *files = map(Path, found)
+    records = predict_files(folder, files, flags.trust, flags.masks, flags.false_alarms)
+    print_predictions(records, flags.format, flags.top)
+    return 0
+
+
+@dataclass(frozen=True)
+class EncodeFlags:
+    """The codes that a finished run's encoder gives your files, or without files those of its test split: as an NPZ
+    with `codes` [N, latent] and `names` [N] (and of a test split with classes `labels` [N]), as a map, or both."""
+
+    out: str = ""
+    """the NPZ file to write; it must not exist yet"""
+    map: str = ""
+    """a PNG file to draw the codes in, as points in a plane, coloured by class where the test split has classes; it
+    must not exist yet"""
+    by: Literal["tsne", "pca"] = "tsne"
+    """how the map is made: t-SNE, or the first two principal components; of at most 5,000 codes"""
+    data_dir: str = ""
+    """folder of the data's files, where it has moved since the run"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def encode(args: list[str]) -> int:
+    from .encode import encode_examples
+
+    found, flags = words_and_flags(EncodeFlags, args, "purezoo encode", ["RUN", "[FILE...]"])
+    if not found or not (flags.out or flags.map):
+        raise UserError("encode what, and where to? purezoo encode RUN [FILE...] --out codes.npz, or --map map.png")
+    folder, *files = map(Path, found)
+    out, picture = (Path(name) if name else None for name in (flags.out, flags.map))
+    shape = encode_examples(folder, files, out, picture, flags.by, flags.data_dir, flags.trust)
+    if flags.out:
+        print(f"{flags.out}: codes {list(shape)} and names")
+    if flags.map:
+        print(f"{flags.map}: a map of codes {list(shape)}")
+    return 0
+
+
+@dataclass(frozen=True)
+class ProbeFlags:
+    """What the codes of a finished run are worth: the test accuracy of a linear classifier on them, beside one on the
+    pixels and one on as many principal components, by the number of labels. The table is also saved as probe.json, and
+    drawn as probe.png."""
+
+    labels: tuple[str, ...] = field(default_factory=tuple)
+    """numbers of labelled examples, or all; empty: 10, 100, 1000 and all, as far as they fit"""
+    seeds: int = 5
+    """draws of the labelled examples"""
+    fine_tune: bool = False
+    """also train the encoder itself, with a linear layer on its code: from the run's weights, and from scratch"""
+    out: str = ""
+    """folder for the two files, which must not be there yet; empty: the run's own"""
+    data_dir: str = ""
+    """folder of the data's files, where it has moved since the run"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def probe(args: list[str]) -> int:
+    from .probe import as_table
+    from .probe import probe as probed
+
+    found, flags = words_and_flags(ProbeFlags, args, "purezoo probe", ["RUN"])
+    if len(found) != 1:
+        raise UserError("probe which run? purezoo probe RUN, with the folder of a finished run")
+    if flags.seeds < 1:
+        raise UserError(f"--seeds is at least 1, not {flags.seeds}")
+    folder, out = Path(found[0]), Path(flags.out or found[0])
+    records = probed(folder, flags.labels, flags.seeds, flags.fine_tune, out, flags.data_dir, flags.trust)
+    print(as_table(records, flags.seeds))
+    print(f"saved as {out / 'probe.json'} and {out / 'probe.png'}")
+    return 0
+
+
+@dataclass(frozen=True)
+class GenerateFlags:
+    """Text from a finished run that learned a language: the prompt, and what the network makes of it, as it comes. Or
+    images from a run that learned their distribution, as a grid in the file --out; or what the codes of an autoencoder
+    decode to: --between, --traverse or --manifold."""
+
+    prompt: str = "\n"
+    """the text to go on with"""
+    length: int = 500
+    """characters (or bytes) to add"""
+    temperature: float = 0.8
+    """below 1 likely characters become likelier; 0: always the likeliest"""
+    top_k: int = 0
+    """draw from so many likeliest ones; 0: from all"""
+    top_p: float = 1.0
+    """draw from the fewest likeliest ones that have this probability in all"""
+    seed: int = 0
+    """of the draws: the same seed writes the same text and the same images"""
+    out: str = ""
+    """images: the PNG file to write; it must not exist yet"""
+    count: int = 0
+    """images: how many; 0: 64, or 10 in a row of --between and --traverse, or 20 each way of --manifold"""
+    between: tuple[str, ...] = field(default_factory=tuple)
+    """images: from one input to another, by the codes on the straight line between theirs. Two files, or numbers of
+    examples of the test split, from 0 on"""
+    traverse: str = ""
+    """images of a variational autoencoder: the ten most active dimensions of the code, a row each, from -3 to 3, while
+    the others stay as in the code of a file or of an example of the test split, or at the prior's mean (`prior`)"""
+    manifold: bool = False
+    """images of a variational autoencoder with 2 numbers in its code: all over the plane, evenly in the prior's
+    probability"""
+    data_dir: str = ""
+    """images: folder of the data's files, where it has moved since the run"""
+    trust: bool = False
+    """run the config file that the run's folder brings along"""
+
+
+def generate(args: list[str]) -> int:
+    from .generate import Sampling
+    from .generate import generate as generated
+
+    found, flags = words_and_flags(GenerateFlags, args, "purezoo generate", ["RUN"])
+    if len(found) != 1:
+        raise UserError("generate with which run? purezoo generate RUN, with the folder of a finished run")
+    if flags.length < 1:
+        raise UserError(f"--length is at least 1, not {flags.length}")
+    if flags.count < 0:
+        raise UserError(f"--count is a number of images, or 0, not {flags.count}")
+    if not 0 <= flags.seed < 2**31:
+        raise UserError(f"--seed is at least 0 and lies below 2^31, not {flags.seed}")
+    if flags.between or flags.traverse or flags.manifold:
+        return generate_latent(Path(found[0]), flags)
+    if flags.out:
+        from .samples import write_samples
+
+        count = flags.count or 64
+        write_samples(Path(found[0]), Path(flags.out), count, flags.seed, flags.trust)
+        print(f"{flags.out}: {count} images")
+        return 0
+    sampling = Sampling(flags.temperature, flags.top_k, flags.top_p)
+    for piece in generated(Path(found[0]), flags.prompt, flags.length, sampling, flags.seed, flags.trust):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+def generate_latent(folder: Path, flags: GenerateFlags) -> int:
+    """One of the pictures of a latent space."""
+    from .latent import write_between, write_manifold, write_traversals
+
+    if bool(flags.between) + bool(flags.traverse) + flags.manifold > 1 or not flags.out:
+        raise UserError("--between, --traverse and --manifold each draw a picture: give one, and --out NAME.png")
+    out = Path(flags.out)
+    if flags.manifold:
+        side = flags.count or 20
+        write_manifold(folder, out, side, flags.trust)
+        print(f"{out}: {side} x {side} images")
+    elif flags.between:
+        steps = flags.count or 10
+        write_between(folder, out, flags.between, steps, flags.data_dir, flags.trust)
+        print(f"{out}: {steps} images")
+    else:
+        steps = flags.count or 10
+        dimensions = write_traversals(folder, out, flags.traverse, steps, flags.data_dir, flags.trust)
+        print(f"{out}: dimensions {', '.join(map(str, dimensions))}, from the top")
+    return 0
