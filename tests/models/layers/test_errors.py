@@ -102,11 +102,11 @@ WITH_INPUT = [
     (recurrent(lstm(4)), IMAGES, "takes [B, T, D] with at least one step, not (2, 8, 7, 3)"),
     (recurrent(lstm(4)), (2, 0, 3), "takes [B, T, D] with at least one step, not (2, 0, 3)"),
     (recurrent(gru(4, reset="before"), dropout=0.5), SEQUENCES, "whose recurrent product is U h"),
-    (RNN().build(), (2,), "a sequence is [B, T, ...], not an array of shape (2,)"),
+    (RNN().build(), (2,), "a sequence is [B, T, ...] with at least one step, not an array of shape (2,)"),
     (
         TCN(pixels=True).build(),
         SEQUENCES,
-        "read images [B, H, W, C], not an array of shape (2, 8, 3)",
+        "read images [B, H, W, C] with at least one pixel, not an array of shape (2, 8, 3)",
     ),
     (ViT().build(), (2, 100, 100, 3), "patches of 16 x 16 pixels"),
     (ViT(heads=5).build(), (2, 32, 32, 3), "5 heads"),
