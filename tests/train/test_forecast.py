@@ -1,6 +1,7 @@
 """Forecasts: free-running feeds predictions back, baselines are what they say, and a sine is learned."""
 
 import json
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,8 +37,10 @@ def test_free_run_reads_its_own_predictions():
     assert every.ravel().tolist() == [8, 16, 32]
 
 
-def test_metrics_are_in_own_units_beside_the_baselines(waves):
+@pytest.mark.parametrize("factor", [1, 1e31])  # whose square float32 cannot hold
+def test_metrics_are_in_own_units_beside_the_baselines(waves, factor):
     info, batch = batch_of(waves)
+    info = replace(info, x_std=tuple(factor * std for std in info.x_std))
     task = Forecast(season=3)
 
     def last_but_one(params, state, x, *, key=None, train=False):
