@@ -17,7 +17,7 @@ from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
 from .data.masks import write_mask
-from .data.series import read_series, sunspots, times_after
+from .data.series import read_series, times_after
 from .evaluation import evaluate_split, predict_rows
 from .folder import load_data, load_info, read_json
 from .likelihood import importance_weighted
@@ -161,12 +161,12 @@ def predict_files(
 def forecast_of(path: Path, opened: list) -> list[dict[str, Any]]:
     """A record for each step that follows a series; with several seeds the mean of their forecasts."""
     info = opened[0][1]
-    if info.time and path.suffix.lower() != ".csv":
+    if path.suffix.lower() != ".csv":
         raise UserError(
             f"{path} is no .csv file: the run forecasts the columns of one, and needs {info.time} (the time) and "
             f"{', '.join(info.features)}"
         )
-    series = read_series(path, info.time, info.fill, info.features) if info.time else sunspots()
+    series = read_series(path, info.time, info.fill, info.features)
     window, horizon = info.shape[0], info.horizon
     if len(series.values) < window:
         raise UserError(f"{path} has {len(series.values)} steps, and the model reads {window}")

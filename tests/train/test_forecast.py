@@ -140,6 +140,16 @@ def test_predict_holds_to_the_rule_for_missing_rows(purezoo, waves_run, waves, t
     assert (code, "no row for the time 235" in errors, "trained without a rule" in errors) == (2, True, True)
 
 
+def test_a_run_on_the_sunspots_goes_on_after_the_file_that_is_given(purezoo, tmp_path):
+    assert purezoo("train", "sunspots", "--train.epochs", 1, "--out", "run", "--no-pictures", "--quiet")[0] == 0
+    rows = [f"{1950 + i},{i % 11}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["YEAR,SUNACTIVITY", *rows]))
+    said = purezoo("predict", "run", "mine.csv", "--format", "json")[1]
+    assert [json.loads(line)["input"] for line in said.splitlines()] == [str(year) for year in range(1990, 2001)]
+    code, _, errors = purezoo("predict", "run", "missing.csv")
+    assert (code, "missing.csv" in errors) == (2, True)
+
+
 def test_predict_needs_enough_history(purezoo, waves_run, tmp_path):
     (tmp_path / "short.csv").write_text("step,low,high\n1,2,3\n")
     code, _, errors = purezoo("predict", waves_run, tmp_path / "short.csv")

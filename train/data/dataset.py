@@ -18,7 +18,7 @@ from .npz import peek_npz, read_npz
 from .pairs import peek_pairs, read_pairs
 from .ragged import cut, real_rows
 from .raw import Raw
-from .series import Series, read_series, sunspots
+from .series import SUNSPOTS_TIME, Series, read_series, sunspots
 from .series import windows as cut_series
 from .sound import holds_recordings, peek_recordings, read_recordings
 from .split import Splits, check_splits, make_splits
@@ -220,7 +220,7 @@ def _load_series(data: Data, kind: Kind, splits: Splits | None) -> Dataset:
         counts={name: len(rows) for name, rows in made.splits.items()},
         fill=data.fill,
         horizon=data.horizon,
-        time=data.time,
+        time=data.time or SUNSPOTS_TIME,
     )
     return Dataset(made.x, made.y, made.splits, info, set())
 

@@ -14,6 +14,8 @@ from .raw import check_memory
 from .split import Splits
 from .table import open_csv
 
+SUNSPOTS_TIME = "YEAR"
+
 
 class Series(NamedTuple):
     """Numbers at times, in their own units."""
@@ -100,7 +102,7 @@ def sunspots() -> Series:
     if package is None or package.origin is None:
         raise UserError("The sunspots come with the extra `series`: pip install 'purezoo[series]'.")
     path = Path(package.origin).parent / "datasets" / "sunspots" / "sunspots.csv"
-    return read_series(path, "YEAR", "")
+    return read_series(path, SUNSPOTS_TIME, "")
 
 
 def windows(series: Series, window: int, horizon: int, test: float, validation: float, what: str) -> Cut:
