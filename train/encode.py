@@ -9,6 +9,7 @@ from ..errors import UserError
 from ..models.core import main_output
 from .data import read_inputs
 from .data.cache import write_npz
+from .data.inputs import with_path
 from .evaluation import compute_rows
 from .serve import open_run, seed_folders
 from .steps import preparation
@@ -16,8 +17,8 @@ from .steps import preparation
 
 def encode_files(folder: Path, files: list[Path], out: Path, trust: bool) -> tuple[int, ...]:
     """Writes the codes of all examples in the files as an NPZ, `codes` [N, latent] float32 and `names` [N], and returns
-    the codes' shape. Of a posterior they are the means. Of several seeds the first one's encoder is used: each has a
-    code of its own.
+    the codes' shape. Of several files, names have the paths as given. Of a posterior the codes are the means. Of
+    several seeds the first one's encoder is used: each has a code of its own.
 
     Raises UserError, before anything is read, for a run without an encoder and for a file that is there already.
     """
@@ -37,6 +38,9 @@ def encode_files(folder: Path, files: list[Path], out: Path, trust: bool) -> tup
     def encode(weights, x):
         return main_output(encoder(weights["params"], weights["state"], prepare(x)))
 
+    names = inputs[0].names
+    if len(files) > 1:
+        names = [name for path, found in zip(files, inputs, strict=True) for name in with_path(path, found.names)]
     codes = np.concatenate([compute_rows(encode, weights, found.x, 256) for found in inputs]).astype(np.float32)
-    write_npz(out, {"codes": codes, "names": np.array([name for found in inputs for name in found.names])})
+    write_npz(out, {"codes": codes, "names": np.array(names)})
     return codes.shape

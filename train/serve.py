@@ -16,6 +16,7 @@ from .augment import Views
 from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
+from .data.inputs import with_path
 from .data.masks import write_mask
 from .data.series import read_series, times_after
 from .evaluation import evaluate_split, predict_rows
@@ -120,9 +121,7 @@ def predict_files(
         records += steps if len(files) == 1 else [step | {"input": f"{path}: {step['input']}"} for step in steps]
     for path in files if info.kind != "forecast" else ():
         inputs = read_inputs(path, info)
-        names = inputs.names
-        if len(files) > 1:  # files of one name may lie in several folders
-            names = [str(path) + name.removeprefix(path.name) for name in names]
+        names = with_path(path, inputs.names) if len(files) > 1 else inputs.names
         for note in inputs.notes:
             print(f"purezoo: {note}", file=sys.stderr)
         if info.kind == "reconstruction":
