@@ -39,7 +39,7 @@ def purezoo(capsys, tmp_path, monkeypatch):
         capsys.readouterr()
         try:
             code = run([str(arg) for arg in args])
-        except SystemExit as stop:  # tyro's, for --help and for flags that it cannot read
+        except SystemExit as stop:  # tyro's, for --help
             code = int(stop.code or 0)
         return code, *capsys.readouterr()
 
