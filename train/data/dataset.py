@@ -23,7 +23,7 @@ from .series import windows as cut_series
 from .sound import holds_recordings, peek_recordings, read_recordings
 from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
-from .subset import few, of_classes
+from .subset import check_classes, few, of_classes
 from .table import peek_csv, read_csv
 from .targets import targets
 from .text import peek_text, read_text
@@ -57,6 +57,8 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         return _load_series(data, kind, splits)
     unlabelled = kind == "reconstruction"  # labels stay beside the examples, and splits keep their proportions
     stream = _stream(data, "classification" if unlabelled else kind)
+    if stream and data.classes:
+        check_classes(data, stream.pictures.classes)  # before all pictures are decoded
     part = bool(data.classes or data.examples)
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
         return _load_stream(data, kind, stream, splits)
