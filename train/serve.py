@@ -89,7 +89,7 @@ def evaluate_run(
         results.append({"seed": experiment.train.seed, "metrics": metrics})
     first = results[0]["metrics"]
     mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}
-    answer = {"run": str(folder), "split": split, "examples": info.counts[split], "metrics": mean}
+    answer = {"run": str(folder), "split": split, "examples": dataset.seen(split), "metrics": mean}
     answer |= {"samples": samples} if samples else {}
     if len(results) > 1:
         spread = {name: float(np.std([r["metrics"][name] for r in results], ddof=1)) for name in first}

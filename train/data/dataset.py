@@ -44,6 +44,11 @@ class Dataset(NamedTuple):
     skipped: set[int]  # numbers of the pictures that could not be read and were left out so far
     stream: Stream | None = None  # x and y are empty where the examples are read from it
 
+    def seen(self, split: str) -> int:
+        """The number of examples in a split, without those that could not be read so far."""
+        rows = self.splits[split].tolist()
+        return len(rows) if self.stream is None else len(set(rows) - self.skipped)
+
 
 def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     """The data set that `data` describes, for a task of the given kind.
