@@ -75,7 +75,7 @@ def _read(flags: type, prog: str, args: list[str], config: Sequence[Any]) -> Any
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            found = tyro.cli(flags, prog=prog, args=args, config=config)
+            found: Any = tyro.cli(flags, prog=prog, args=args, config=config)
     except SystemExit as stop:
         if stop.code != 2:
             raise

@@ -68,7 +68,7 @@ def evaluate_run(
 
     Raises UserError for an unknown split and for data that changed since the run.
     """
-    folders, dataset, results = seed_folders(folder), None, []
+    folders, dataset, results, examples = seed_folders(folder), None, [], 0
     for home in folders:
         experiment, info, compiled, found = open_run(home, trust, views)
         if dataset is None:
@@ -87,9 +87,10 @@ def evaluate_run(
         if samples:
             metrics |= importance_weighted(experiment, found, dataset, split, samples)
         results.append({"seed": experiment.train.seed, "metrics": metrics})
+        examples = dataset.seen(split)  # after it was read
     first = results[0]["metrics"]
     mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}
-    answer = {"run": str(folder), "split": split, "examples": dataset.seen(split), "metrics": mean}
+    answer = {"run": str(folder), "split": split, "examples": examples, "metrics": mean}
     answer |= {"samples": samples} if samples else {}
     if len(results) > 1:
         spread = {name: float(np.std([r["metrics"][name] for r in results], ddof=1)) for name in first}

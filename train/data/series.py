@@ -184,8 +184,10 @@ def _numbers(times: list[str]) -> np.ndarray | None:
 def _months(times: list[str]) -> np.ndarray | None:
     """Of dates that all are the first of a month, or have no day."""
     dates = _dates(times)
-    months = None if dates is None else dates.astype("datetime64[M]")
-    return months if months is not None and (months.astype(dates.dtype) == dates).all() else None
+    if dates is None:
+        return None
+    months = dates.astype("datetime64[M]")
+    return months if (months.astype(dates.dtype) == dates).all() else None
 
 
 def _dates(times: list[str]) -> np.ndarray | None:
