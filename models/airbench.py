@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.nn import gelu
 
-from .core import Model, chain, named
+from .core import Model, chain, named, of_images
 from .layers import batch_norm, conv, dense, global_max_pool, max_pool
 
 
@@ -28,12 +28,12 @@ class Airbench:
     """of the logits: small ones keep the loss from being sure early"""
 
     def build(self) -> Model:
-        return chain(
+        return of_images(chain(
             named("whitening", _whitening()), gelu,
             *(named(f"block{i}", _block(width)) for i, width in enumerate(self.widths, 1)),
             global_max_pool,
             dense(self.classes, bias=False), lambda x: x * self.scale,
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 def _block(width: int) -> Model:

@@ -7,7 +7,7 @@ from typing import Literal
 import jax
 from jax.nn import relu
 
-from .core import Model, chain
+from .core import Model, chain, of_images
 from .layers import batch_norm, conv, dense, dropout, flatten, he_normal, local_response_norm, max_pool
 
 normal = jax.nn.initializers.normal(0.01)  # section 5, and the biases at 1 as well
@@ -30,7 +30,7 @@ class AlexNet:
     """probability of zeroing a unit of the two hidden dense layers in training"""
 
     def build(self) -> Model:
-        return chain(
+        return of_images(chain(
             conv(96, 11, stride=4, padding=[(0, 3), (0, 3)], kernel_init=normal), relu,  # [B, 55, 55, 96]
             local_response_norm(), max_pool(3, 2),                                       # [B, 27, 27, 96]
             conv(256, 5, groups=2, kernel_init=normal, bias_init=ones), relu,
@@ -42,7 +42,7 @@ class AlexNet:
             dense(4096, kernel_init=normal, bias_init=ones), relu, dropout(self.dropout),
             dense(4096, kernel_init=normal, bias_init=ones), relu, dropout(self.dropout),
             dense(self.classes, kernel_init=normal),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AlexNetOneTower:
     """probability of zeroing an input of the two hidden dense layers in training"""
 
     def build(self) -> Model:
-        return chain(
+        return of_images(chain(
             conv(64, 11, stride=4, padding=2, kernel_init=he_normal), relu, max_pool(3, 2),
             conv(192, 5, kernel_init=he_normal), relu, max_pool(3, 2),
             conv(384, 3, kernel_init=he_normal), relu,
@@ -69,7 +69,7 @@ class AlexNetOneTower:
             dense(4096, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(4096, kernel_init=he_normal), relu,
             dense(self.classes),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class AlexNetSmall:
         def overlapping_pool() -> Model:
             return max_pool(3, 2, padding=[(0, 1), (0, 1)])  # halves an even size
 
-        return chain(
+        return of_images(chain(
             *convolution(64, respond=True), overlapping_pool(),  # [B, 16, 16, 64]
             *convolution(96, respond=True), overlapping_pool(),  # [B, 8, 8, 96]
             *convolution(160), *convolution(160),
@@ -108,4 +108,4 @@ class AlexNetSmall:
             dense(512, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(256, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(self.classes),
-        )  # fmt: skip
+        ))  # fmt: skip

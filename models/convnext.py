@@ -6,7 +6,7 @@ from typing import Literal
 
 from jax.nn.initializers import truncated_normal
 
-from .core import Model, chain, named, skip
+from .core import Model, chain, named, of_images, skip
 from .layers import conv, dense, exact_gelu, global_avg_pool, layer_norm, layer_scale, stochastic_depth
 
 normal = truncated_normal(0.02)
@@ -53,7 +53,9 @@ class ConvNeXt:
             )
             stages += [entry, named(f"stage{n + 1}", stage)]
             blocks += depth
-        return chain(*stages, global_avg_pool, norm(), named("head", dense(self.classes, kernel_init=normal)))
+        return of_images(
+            chain(*stages, global_avg_pool, norm(), named("head", dense(self.classes, kernel_init=normal)))
+        )
 
 
 def block(width: int, scale: float, rate: float) -> Model:

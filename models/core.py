@@ -142,6 +142,25 @@ def residual(body: Model | Callable, shortcut: Model | Callable | None = None) -
     return Model(init, apply)
 
 
+def of_images(network: Model) -> Model:
+    """The same network for images [B, H, W, C] alone. Raises ValueError for what has not four axes: layers take signals
+    [B, T, C] as well, and an image without its batch would pass for some."""
+
+    def check(shape):
+        if len(shape) != 4:
+            raise ValueError(f"the network takes images [B, H, W, C], not an array of shape {shape}")
+
+    def init(key, spec):
+        check(spec.shape)
+        return network.init(key, spec)
+
+    def apply(params, state, x, *, key=None, train=False):
+        check(x.shape)
+        return network.apply(params, state, x, key=key, train=train)
+
+    return Model(_renamed(init, network.init.__qualname__), apply)
+
+
 def layer_names(models: list[Model]) -> list[str]:
     """conv1, conv2, ...: the factory's name and its number; a name given with `named` as it is."""
     names: list[str] = []

@@ -6,7 +6,7 @@ from typing import Literal
 
 from jax.nn import relu
 
-from .core import Model, chain
+from .core import Model, chain, of_images
 from .layers import avg_pool, conv, dense, dropout, flatten, he_normal, max_pool
 
 
@@ -35,11 +35,11 @@ class LeNet:
         if self.pooling not in pools:
             raise ValueError(f"pooling is {', '.join(pools)}, not '{self.pooling}'")
         pool = pools[self.pooling]
-        return chain(
+        return of_images(chain(
             conv(6 * self.width, 5, padding="SAME", kernel_init=he_normal), relu, pool,
             conv(16 * self.width, 5, padding=self.padding, kernel_init=he_normal), relu, pool,
             flatten,
             dense(120, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(84, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(self.classes),
-        )  # fmt: skip
+        ))  # fmt: skip

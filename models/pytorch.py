@@ -35,12 +35,12 @@ class Names(NamedTuple):
     added: Mapping[str, str] = MappingProxyType({})
 
 
-def names(network: Any) -> dict[str, str]:
+def names(network: Any, tensors: Collection[str] = ()) -> dict[str, str]:
     """Our dotted name of each leaf of params and state -> PyTorch's: {"head.kernel": "fc.weight", ...}.
 
-    Raises ValueError for a network without a map.
+    Of several maps it is the one for `tensors`. Raises ValueError for a network without a map.
     """
-    return _names(network).leaves
+    return _names(network, tensors).leaves
 
 
 def from_pytorch(
@@ -89,7 +89,8 @@ def _their_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (*shape[:-3:-1], *shape[:-2]) if _is_kernel(name) else shape
 
 
-def _fits(found: tuple[int, ...], name: str, shape: tuple[int, ...]) -> bool:
+def fits(found: tuple[int, ...], name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of shape `found` can become our leaf of that name and shape."""
     if _is_kernel(name):
         return found == _their_shape(name, shape)
     return [n for n in found if n != 1] == [n for n in shape if n != 1]
@@ -103,7 +104,7 @@ def _compare(kind: str, tensors: Mapping, needed: dict[str, tuple[str, Any]], kn
     for name, (ours, leaf) in needed.items():
         if name in tensors:
             found = tensors[name]
-            if not _fits(found.shape, ours, leaf.shape):
+            if not fits(found.shape, ours, leaf.shape):
                 shapes.append(f"{name} is {found.shape}, needed is {_their_shape(ours, leaf.shape)} for {ours}")
             elif not jnp.issubdtype(found.dtype, jnp.floating):
                 dtypes.append(f"{name} is {found.dtype}")

@@ -8,7 +8,7 @@ from typing import Literal
 import jax
 from jax.nn import initializers, relu
 
-from .core import Model, chain, named, skip
+from .core import Model, chain, named, of_images, skip
 from .layers import batch_norm, conv, dense, global_avg_pool, max_pool
 
 fan_out = initializers.variance_scaling(2.0, "fan_out", "normal")  # He et al. 2015, arXiv:1502.01852, eq. 14
@@ -46,11 +46,13 @@ class ResNet:
             named(f"stage{i + 1}", stage(n, 64 * 2**i, min(i, 1) + 1, bottleneck, self.zero_scale))
             for i, n in enumerate(blocks)
         ]
-        return chain(
-            named("stem", imagenet_stem() if self.stem == "imagenet" else small_stem()),
-            *stages,
-            global_avg_pool,
-            named("head", dense(self.classes)),
+        return of_images(
+            chain(
+                named("stem", imagenet_stem() if self.stem == "imagenet" else small_stem()),
+                *stages,
+                global_avg_pool,
+                named("head", dense(self.classes)),
+            )
         )
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from jax.nn import relu
 
-from .core import Model, chain
+from .core import Model, chain, of_images
 from .layers import batch_norm, conv, dense, dropout, flatten, he_normal, max_pool
 
 # Table 1: how many convolutions of 64, 128, 256, 512 and 512 channels stand before each of the five pools.
@@ -39,9 +39,9 @@ class VGG:
             for _ in range(times):
                 layers += [conv(channels, 3, kernel_init=he_normal), *([batch_norm()] if self.batch_norm else []), relu]
             layers.append(max_pool(2))
-        return chain(
+        return of_images(chain(
             *layers, flatten,  # [B, 7 * 7 * 512]
             dense(4096, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(4096, kernel_init=he_normal), relu, dropout(self.dropout),
             dense(self.classes),
-        )  # fmt: skip
+        ))  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import jax
 from jax.nn.initializers import xavier_uniform
 
-from .core import Model, chain, named
+from .core import Model, chain, named, of_images
 from .layers import (
     class_token,
     dense,
@@ -46,13 +46,13 @@ class ViT:
     def build(self) -> Model:
         rates = [self.stochastic_depth * n / max(self.depth - 1, 1) for n in range(self.depth)]
         blocks = [encoder_block(self.width, self.heads, self.dropout, rate) for rate in rates]
-        return chain(
+        return of_images(chain(
             patch_embedding(self.width, self.patch),
             class_token(), position_embedding(), dropout(self.dropout),
             *(named(f"block{n + 1}", block) for n, block in enumerate(blocks)),
             first_token, layer_norm(epsilon=1e-6),  # of one position: each is normalised by itself
             named("head", dense(self.classes)),
-        )  # fmt: skip
+        ))  # fmt: skip
 
 
 def encoder_block(width: int, heads: int, rate: float, depth_rate: float) -> Model:

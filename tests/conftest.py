@@ -39,7 +39,7 @@ def purezoo(capsys, tmp_path, monkeypatch):
         capsys.readouterr()
         try:
             code = run([str(arg) for arg in args])
-        except SystemExit as stop:  # tyro's, for --help and for flags that it cannot read
+        except SystemExit as stop:  # tyro's, for --help
             code = int(stop.code or 0)
         return code, *capsys.readouterr()
 
@@ -155,5 +155,6 @@ def tiny():
         "japanese_vowels": ("--model.hidden", 8, "--train.batch-size", 16),
         "vae_mnist": ("--model.widths", 16),
         "lstm_text": (*VOCABULARY, "--model.hidden", 16, "--data.window", 32, "--train.batch-size", 4),
+        "tcn_mnist_pixels": ("--model.width", 4, "--model.blocks", 2),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),
     }

@@ -165,7 +165,8 @@ def report(folder: Path, summary: dict) -> int:
         f"run {times['run_s']:.1f} s, in all {times['total_s']:.1f} s"
     )
     if summary.get("skipped"):
-        print(f"{summary['skipped']:,} pictures could not be read and were skipped")
+        left = ", ".join(f"{count:,} {split}" for split, count in summary.get("examples", {}).items())
+        print(f"{summary['skipped']:,} pictures could not be read and were skipped: {left} are left")
     print(f"folder: {folder}")
     if tested.get("active_units") == 0:
         print("the posterior has collapsed: no unit of the code is active. Try --task.warmup, or a smaller --task.beta")

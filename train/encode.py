@@ -14,6 +14,7 @@ from .config import Experiment
 from .data import Dataset, Info, read_inputs
 from .data.cache import write_npz
 from .data.examples import Examples, take
+from .data.inputs import with_path
 from .evaluation import compute_rows
 from .folder import load_data, new_file
 from .serve import open_run, seed_folders
@@ -65,8 +66,8 @@ def encode_examples(
 ) -> tuple[int, ...]:  # fmt: skip
     """The codes of all examples in the files, or without files of the run's test split, and their shape.
 
-    Writes to `out` an NPZ with `codes` [N, latent] float32 and `names` [N], and where the test split has classes
-    `labels` [N], the classes' names; to `picture` a map of the codes (maps.py).
+    Writes to `out` an NPZ with `codes` [N, latent] float32 and `names` [N], which of several files have the paths as
+    given, and where the test split has classes `labels` [N], the classes' names; to `picture` a map (maps.py).
     Raises UserError, before anything is read, for a run without an encoder and for a file that is there already.
     """
     for path, flag, suffix in ((out, "--out", ".npz"), (picture, "--map", ".png")):
@@ -78,7 +79,10 @@ def encode_examples(
         for note in (note for found in inputs for note in found.notes):
             print(f"purezoo: {note}", file=sys.stderr)
         codes = np.concatenate([encoder.codes(found.x) for found in inputs])
-        arrays = {"codes": codes, "names": np.array([name for found in inputs for name in found.names])}
+        names = inputs[0].names
+        if len(files) > 1:
+            names = [name for path, found in zip(files, inputs, strict=True) for name in with_path(path, found.names)]
+        arrays = {"codes": codes, "names": np.array(names)}
     else:
         dataset = encoder.dataset(data_dir)
         rows = dataset.splits["test"]

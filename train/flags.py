@@ -1,10 +1,19 @@
 """How the command line is read: the words of a command, its own flags, and those of an experiment, by tyro."""
 
+import contextlib
 import dataclasses
+import io
+import re
+import sys
+import textwrap
 import typing
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Annotated, Any, Literal
+
+from ..errors import UserError
+
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 def words(args: Sequence[str], flags: type) -> list[str]:
@@ -31,7 +40,7 @@ def parse(flags: type, args: list[str], prog: str, shown: Sequence[str] = ()) ->
 
     if shown and any(a in ("-h", "--help") for a in args):
         print(f"usage: {prog} {' '.join(shown)} [FLAGS]\n")
-    return tyro.cli(flags, prog=prog, args=args, config=(tyro.conf.FlagCreatePairsOff,))
+    return _read(flags, prog, args, (tyro.conf.FlagCreatePairsOff,))
 
 
 def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: str) -> tuple[Any, Any]:
@@ -47,9 +56,7 @@ def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: 
     both.__doc__ = flags.__doc__
     rest = list(args)
     rest.remove(name)
-    parsed: Any = tyro.cli(
-        both, prog=f"{prog} {name}", args=rest, config=(tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands)
-    )
+    parsed = _read(both, f"{prog} {name}", rest, (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands))
     return parsed.own, Experiment(**{name: getattr(parsed, name) for name, *_ in parts})
 
 
@@ -59,3 +66,25 @@ def words_and_flags(flags: type, args: list[str], prog: str, shown: Sequence[str
     for word in found:
         rest.remove(word)
     return found, parse(flags, rest, prog, shown)
+
+
+def _read(flags: type, prog: str, args: list[str], config: Sequence[Any]) -> Any:
+    """What tyro makes of the arguments. Raises UserError, with its message, for those that it cannot read."""
+    import tyro
+
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            found: Any = tyro.cli(flags, prog=prog, args=args, config=config)
+    except SystemExit as stop:
+        if stop.code != 2:
+            raise
+        raise UserError(_without_box(said.getvalue())) from None
+    print(said.getvalue(), end="", file=sys.stderr)  # warnings
+    return found
+
+
+def _without_box(text: str) -> str:
+    """The lines of a message that tyro puts in a box, or without UTF-8 between rules; less its title and the rules."""
+    lines = [COLOUR.sub("", line).strip("│").rstrip() for line in text.splitlines()]
+    return textwrap.dedent("\n".join(line for line in lines[1:] if line.strip(" ╰─╯-")))

@@ -44,7 +44,8 @@ class Forecast:
         return len(info.targets)
 
     def loss(self, info: Info) -> Loss:
-        window, horizon, unit = info.shape[0], info.horizon, jnp.asarray(info.x_std, jnp.float32)
+        window, horizon, scale = info.shape[0], info.horizon, max(info.x_std)
+        unit = jnp.asarray(np.asarray(info.x_std) / scale, jnp.float32)  # [K], at most 1: squares stay in float32
         if self.season > window:
             raise UserError(f"--task.season {self.season} is longer than the history, --data.window {window}")
 
@@ -63,6 +64,7 @@ class Forecast:
             total = (weight * jnp.square(error)).sum((1, 2)).sum()
             metrics = {"loss": (total, n)}
             if not train:
+                metrics["scale"] = (jnp.float32(scale), jnp.float32(1))
                 forecasts = {"": guess, "naive_": jnp.broadcast_to(x[:, -1:], y.shape)}
                 if self.season:
                     last = x[:, window - self.season :]
@@ -86,7 +88,13 @@ class Forecast:
 
     def summarize(self, sums: Sums) -> dict[str, float]:
         means = {name: float(total / max(n, 1)) for name, (total, n) in sums.items()}
-        return {name: float(np.sqrt(mean)) if "rmse" in name else mean for name, mean in means.items()}
+        scale = means.pop("scale", 1.0)
+        for name in means:
+            if "rmse" in name:
+                means[name] = scale * float(np.sqrt(means[name]))
+            elif "mae" in name:
+                means[name] *= scale
+        return means
 
 
 def in_units_of_window(apply: Callable) -> Callable:

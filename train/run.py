@@ -150,7 +150,7 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
         **({"best_step": memory.best_step[place]} if one.train.patience else {}),
         "seed": seed,
         "seeds_in_one_program": together,
-        **({"skipped": len(job.dataset.skipped)} if one.data.on_error == "skip" else {}),
+        **(seen(job.dataset) if one.data.on_error == "skip" else {}),
         "examples_per_s": examples / memory.train_s if memory.train_s else 0.0,
         "time": {
             "compile_s": job.programs.compile_s,
@@ -166,6 +166,11 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
 
         pictures.draw(folder, one, job.dataset, job.functions, final, sums, lines)
     return summary
+
+
+def seen(dataset: Dataset) -> dict:
+    """How many pictures could not be read, and how many examples of each split could."""
+    return {"skipped": len(dataset.skipped), "examples": {split: dataset.seen(split) for split in dataset.splits}}
 
 
 def combined(summaries: list[dict], together: bool) -> dict:
@@ -185,6 +190,7 @@ def combined(summaries: list[dict], together: bool) -> dict:
         "std": over_seeds(spread),
         "seeds": [{"seed": s["seed"], "steps": s["steps"], "metrics": s["metrics"]} for s in summaries],
         "together": together,
+        **{key: summaries[-1][key] for key in ("skipped", "examples") if key in summaries[-1]},
         **{key: summaries[0][key] for key in ("parameters", "steps", "seed", "device", "versions")},
         "examples_per_s": summaries[0]["examples_per_s"]
         if together

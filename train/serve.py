@@ -16,8 +16,9 @@ from .augment import Views
 from .check import shapes
 from .config import Experiment
 from .data import Info, read_inputs
+from .data.inputs import with_path
 from .data.masks import write_mask
-from .data.series import read_series, sunspots, times_after
+from .data.series import read_series, times_after
 from .evaluation import evaluate_split, predict_rows
 from .folder import load_data, load_info, read_json
 from .likelihood import importance_weighted
@@ -67,7 +68,7 @@ def evaluate_run(
 
     Raises UserError for an unknown split and for data that changed since the run.
     """
-    folders, dataset, results = seed_folders(folder), None, []
+    folders, dataset, results, examples = seed_folders(folder), None, [], 0
     for home in folders:
         experiment, info, compiled, found = open_run(home, trust, views)
         if dataset is None:
@@ -86,9 +87,10 @@ def evaluate_run(
         if samples:
             metrics |= importance_weighted(experiment, found, dataset, split, samples)
         results.append({"seed": experiment.train.seed, "metrics": metrics})
+        examples = dataset.seen(split)  # after it was read
     first = results[0]["metrics"]
     mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}
-    answer = {"run": str(folder), "split": split, "examples": info.counts[split], "metrics": mean}
+    answer = {"run": str(folder), "split": split, "examples": examples, "metrics": mean}
     answer |= {"samples": samples} if samples else {}
     if len(results) > 1:
         spread = {name: float(np.std([r["metrics"][name] for r in results], ddof=1)) for name in first}
@@ -120,9 +122,7 @@ def predict_files(
         records += steps if len(files) == 1 else [step | {"input": f"{path}: {step['input']}"} for step in steps]
     for path in files if info.kind != "forecast" else ():
         inputs = read_inputs(path, info)
-        names = inputs.names
-        if len(files) > 1:  # files of one name may lie in several folders
-            names = [str(path) + name.removeprefix(path.name) for name in names]
+        names = with_path(path, inputs.names) if len(files) > 1 else inputs.names
         for note in inputs.notes:
             print(f"purezoo: {note}", file=sys.stderr)
         if info.kind == "reconstruction":
@@ -161,12 +161,12 @@ def predict_files(
 def forecast_of(path: Path, opened: list) -> list[dict[str, Any]]:
     """A record for each step that follows a series; with several seeds the mean of their forecasts."""
     info = opened[0][1]
-    if info.time and path.suffix.lower() != ".csv":
+    if path.suffix.lower() != ".csv":
         raise UserError(
             f"{path} is no .csv file: the run forecasts the columns of one, and needs {info.time} (the time) and "
             f"{', '.join(info.features)}"
         )
-    series = read_series(path, info.time, info.fill, info.features) if info.time else sunspots()
+    series = read_series(path, info.time, info.fill, info.features)
     window, horizon = info.shape[0], info.horizon
     if len(series.values) < window:
         raise UserError(f"{path} has {len(series.values)} steps, and the model reads {window}")

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +123,36 @@ def fitted(network: Any, found: Mapping[str, np.ndarray], like: dict, fresh: tup
 
 
 def remedy(network: Any, found: Mapping[str, np.ndarray], like: dict, fresh: tuple[str, ...]) -> str:
-    """What to say where the weights fit but for one layer, such as the last one of other classes."""
-    for layer in dict.fromkeys(name.rpartition(".")[0] for name in weights.named(like)):
-        try:
-            fitted(network, found, like, (*fresh, layer))
-        except ValueError:
-            continue
-        return f". For a new {layer}: --init.fresh {' '.join((*fresh, layer))}"
-    return ""
+    """What to say where the weights fit but for some layers, such as the last one of other classes."""
+    needed = weights.named(like)
+    new = layers_of(name for name in misfits(network, found, needed) if not any_matches(fresh, name))
+    if new == layers_of(needed):
+        return ""
+    try:
+        fitted(network, found, like, (*fresh, *new))
+    except ValueError:
+        return ""
+    return f". For a new {' and '.join(new)}: --init.fresh {' '.join((*fresh, *new))}"
+
+
+def misfits(network: Any, found: Mapping[str, np.ndarray], needed: Mapping[str, Any]) -> list[str]:
+    """The names of leaves that the file has not, neither by their own name nor by PyTorch's, or has otherwise."""
+    try:
+        theirs = pytorch.names(network, found)
+    except ValueError:  # a network without a map
+        theirs = {}
+
+    def fits(name: str, leaf: Any) -> bool:
+        ours, other = found.get(name), found.get(theirs.get(name, ""))
+        if ours is not None:
+            return not weights.differences({name: ours}, {name: leaf})
+        return other is not None and other.dtype.kind == "f" and pytorch.fits(other.shape, name, leaf.shape)
+
+    return [name for name, leaf in needed.items() if not fits(name, leaf)]
+
+
+def layers_of(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
 
 
 def any_matches(patterns: tuple[str, ...], name: str) -> bool:

@@ -112,7 +112,8 @@ class Regression:
         return len(info.targets)
 
     def loss(self, info: Info) -> Loss:
-        unit = jnp.asarray(info.y_std, jnp.float32)  # [K]
+        scale = max(info.y_std)
+        unit = jnp.asarray(np.asarray(info.y_std) / scale, jnp.float32)  # [K], at most 1: squares stay in float32
 
         def loss(apply, params, state, batch, *, key=None, train=False):
             guess, state = apply(params, state, batch["x"], key=key, train=train)  # [B, K]
@@ -128,6 +129,7 @@ class Regression:
                 metrics["absolute_error"] = ((weight * jnp.abs(own)).sum(), n)
                 metrics["target"] = ((weight * target * unit).sum(0), weight.sum())
                 metrics["squared_target"] = ((weight * (target * unit) ** 2).sum(0), weight.sum())
+                metrics["scale"] = (jnp.float32(scale), jnp.float32(1))
             return total / jnp.maximum(n, 1), (state, metrics)
 
         return loss
@@ -139,11 +141,12 @@ class Regression:
         squared, n = sums["squared_error"]
         deviation = sums["squared_target"][0] - sums["target"][0] ** 2 / n
         absolute, count = sums["absolute_error"]
+        scale = sums["scale"][0] / sums["scale"][1]
         with np.errstate(all="ignore"):  # of a constant target, as scikit-learn has it: 1 where it is met, else 0
             r2 = np.where(deviation > 0, 1 - squared / deviation, np.where(squared == 0, 1.0, 0.0))
         return loss | {
-            "rmse": float(np.sqrt(squared.mean() / n)),
-            "mae": float(absolute / count),
+            "rmse": float(scale * np.sqrt(squared.mean() / n)),
+            "mae": float(scale * absolute / count),
             "r2": float(np.mean(r2)),
         }
 

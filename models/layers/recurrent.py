@@ -36,16 +36,20 @@ def recurrent(cell: Cell, *, reverse: bool = False, carry: bool = False, dropout
     if carry and reverse:
         raise ValueError("no state can be carried in reverse: the next window comes before this one")
 
+    def check(shape):
+        if len(shape) != 3 or shape[1] < 1:
+            raise ValueError(f"a recurrent layer takes [B, T, D] with at least one step, not {shape}")
+
     def init(key, spec):
         spec = values(spec)
-        if len(spec.shape) != 3 or spec.shape[1] < 1:
-            raise ValueError(f"a recurrent layer takes [B, T, D] with at least one step, not {spec.shape}")
+        check(spec.shape)
         params = cell.init(key, spec.shape[-1], param_dtype(spec))
         if dropout and "candidate_kernel" in params:
             raise ValueError("variational dropout is for cells whose recurrent product is U h, not U (r * h)")
         return params, cell.start(len(spec), param_dtype(spec)) if carry else {}
 
     def apply(params, state, x, *, key=None, train=False):
+        check(values(x).shape)
         x, real = zero_padding(x), real_steps(x)
         steps = values(x).swapaxes(0, 1)  # [T, B, D]
         dtype = jnp.promote_types(steps.dtype, params["kernel"].dtype)  # integers take the kernel's

@@ -1,5 +1,6 @@
 """Sequences of different lengths in one array, and what reads them."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -59,17 +60,21 @@ def on_values(layer: Model | Callable) -> Model:
 
 def as_steps(x: Steps) -> Steps:
     """[B, T, ...] -> [B, T, D]: all that belongs to a step as one vector. An image is read row by row."""
-    if values(x).ndim < 2:
-        raise ValueError(f"a sequence is [B, T, ...], not an array of shape {values(x).shape}")
-    y = values(x).reshape(*values(x).shape[:2], -1)
+    shape = values(x).shape
+    if len(shape) < 2 or shape[1] < 1:
+        raise ValueError(f"a sequence is [B, T, ...] with at least one step, not an array of shape {shape}")
+    y = values(x).reshape(*shape[:2], math.prod(shape[2:]))
     return x._replace(x=y) if isinstance(x, Padded) else y
 
 
 def as_pixels(x: Steps) -> Steps:
     """[B, H, W, C] -> [B, H W, C]: an image pixel by pixel, row after row. Raises ValueError for what is no image."""
-    if isinstance(x, Padded) or x.ndim != 4:
-        raise ValueError(f"pixel by pixel are read images [B, H, W, C], not an array of shape {values(x).shape}")
-    return x.reshape(len(x), -1, x.shape[-1])
+    shape = values(x).shape
+    if isinstance(x, Padded) or len(shape) != 4 or 0 in shape[1:3]:
+        raise ValueError(
+            f"pixel by pixel are read images [B, H, W, C] with at least one pixel, not an array of shape {shape}"
+        )
+    return x.reshape(shape[0], shape[1] * shape[2], shape[3])
 
 
 def last_step(x: Steps, *, bidirectional: bool = False) -> Array:

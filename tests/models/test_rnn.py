@@ -63,6 +63,16 @@ def test_images_are_read_by_rows_or_by_pixels(read):
                 assert params["layer1"]["kernel"].shape == (inputs, 16)
 
 
+@pytest.mark.parametrize(
+    ("network", "x"), [(RNN(hidden=4), X), (TCN(width=4, blocks=1), X), (LANGUAGE, TOKENS)], ids=["rnn", "tcn", "text"]
+)
+def test_no_steps_are_refused(network, x):
+    model = network.build()
+    params, state = jax.eval_shape(model.init, jax.random.key(0), x)
+    with pytest.raises(ValueError, match="at least one step"):
+        jax.eval_shape(model.apply, params, state, x[:, :0])
+
+
 def test_a_language_model_reads_a_text_token_by_token():
     """As in generation: the same network, built to carry its state."""
     model, stepping = LANGUAGE.build(), replace(LANGUAGE, carry=True).build()

@@ -118,10 +118,12 @@ def test_one_line_that_helps(purezoo, tmp_path, args, said):
     ],
 )
 def test_flags_that_cannot_be_read(purezoo, tmp_path, args, said):
-    """tyro says these, in a box."""
+    """tyro says these, and its box is taken off."""
     code, _, errors = purezoo(*args)
     assert code == 2
+    assert errors.startswith("purezoo: ")
     assert said in errors
+    assert not {*"╭│─"} & {*errors}
     assert "Traceback" not in errors
     assert not list(tmp_path.iterdir())
 

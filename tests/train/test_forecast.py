@@ -1,6 +1,7 @@
 """Forecasts: free-running feeds predictions back, baselines are what they say, and a sine is learned."""
 
 import json
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,8 +37,10 @@ def test_free_run_reads_its_own_predictions():
     assert every.ravel().tolist() == [8, 16, 32]
 
 
-def test_metrics_are_in_own_units_beside_the_baselines(waves):
+@pytest.mark.parametrize("factor", [1, 1e31])  # whose square float32 cannot hold
+def test_metrics_are_in_own_units_beside_the_baselines(waves, factor):
     info, batch = batch_of(waves)
+    info = replace(info, x_std=tuple(factor * std for std in info.x_std))
     task = Forecast(season=3)
 
     def last_but_one(params, state, x, *, key=None, train=False):
@@ -135,6 +138,16 @@ def test_predict_holds_to_the_rule_for_missing_rows(purezoo, waves_run, waves, t
     (tmp_path / "gap.csv").write_text("\n".join([*lines[:-5], *lines[-4:]]))
     code, _, errors = purezoo("predict", waves_run, "gap.csv")
     assert (code, "no row for the time 235" in errors, "trained without a rule" in errors) == (2, True, True)
+
+
+def test_a_run_on_the_sunspots_goes_on_after_the_file_that_is_given(purezoo, tmp_path):
+    assert purezoo("train", "sunspots", "--train.epochs", 1, "--out", "run", "--no-pictures", "--quiet")[0] == 0
+    rows = [f"{1950 + i},{i % 11}" for i in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join(["YEAR,SUNACTIVITY", *rows]))
+    said = purezoo("predict", "run", "mine.csv", "--format", "json")[1]
+    assert [json.loads(line)["input"] for line in said.splitlines()] == [str(year) for year in range(1990, 2001)]
+    code, _, errors = purezoo("predict", "run", "missing.csv")
+    assert (code, "missing.csv" in errors) == (2, True)
 
 
 def test_predict_needs_enough_history(purezoo, waves_run, tmp_path):

@@ -294,6 +294,10 @@ def test_a_pytorch_file_that_does_not_fit(resnet):
             fitted(network, tensors, like, ())
     assert remedy(network, cases[0][0], like, ()) == ". For a new head: --init.fresh head"
     assert remedy(network, cases[2][0], like, ()) == ""
+    stem = pytorch.names(network)["stem.conv1.kernel"]
+    both = {head: theirs[head][:3], stem: theirs[stem][:, :1]}
+    said = ". For a new head and stem.conv1: --init.fresh head stem.conv1"
+    assert remedy(network, theirs | both, like, ()) == said
 
 
 # What is refused
@@ -318,6 +322,11 @@ FILES = {
         (),
         "'dense2.bias' has shape (7,), the network needs (10,) (1 more such differences). "
         "For a new dense2: --init.fresh dense2",
+    ),
+    "two layers": (
+        small(**HEAD, dense1_kernel=np.ones((49, 16), np.float32), dense3_bias=np.ones(3, np.float32)),
+        ("--model.widths", "16", "16", "--init.fresh", "dense3"),
+        "For a new dense1 and dense2: --init.fresh dense3 dense1 dense2",
     ),
     "no head": (small(dense2_kernel=None, dense2_bias=None), (), "it has no 'dense2.bias'"),
     "another network": (

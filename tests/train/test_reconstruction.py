@@ -191,12 +191,18 @@ def test_codes_of_files(purezoo, denoising_run, digits):
     assert (code, out, errors) == (0, "codes.npz: codes [4, 6] and names\n", "")
     with np.load("codes.npz") as file:
         codes, names = file["codes"], file["names"]
-    assert names.tolist() == ["digits.npz[0]", "digits.npz[1]", "digits.npz[2]", "digit.png"]
+    assert names.tolist() == [*(f"{digits[0]}[{i}]" for i in range(3)), str(digits[1])]
     experiment, info, _, weights = open_run(denoising_run / "seed-0", trust=False)
     x = (np.load(digits[0])["x"] - np.float32(info.x_mean)) / np.float32(info.x_std)
     np.testing.assert_allclose(
         codes[:3], experiment.model.build().encode(weights["params"], weights["state"], x), rtol=1e-4, atol=1e-5
     )
+
+
+def test_codes_of_one_file_have_its_bare_name(purezoo, denoising_run, digits):
+    assert purezoo("encode", denoising_run, digits[1], "--out", "codes.npz")[0] == 0
+    with np.load("codes.npz") as file:
+        assert file["names"].tolist() == ["digit.png"]
 
 
 def test_what_encode_and_predict_refuse(purezoo, denoising_run, digits_run, digits, tmp_path):

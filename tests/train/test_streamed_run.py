@@ -116,10 +116,11 @@ def test_bad_pictures_stop_the_run_or_are_counted(purezoo, folder, tmp_path):
             options = ("--data.stream", how, "--data.workers", "0", "--data.on-error", "skip")
             assert purezoo("train", *arguments(folder, *options), "--out", tmp_path / how)[0] == 0
             assert summary(tmp_path / how)["skipped"] == 3
+            assert sum(summary(tmp_path / how)["examples"].values()) == 32
         counts = json.loads((tmp_path / "yes" / "data.json").read_text())["counts"]
         assert sum(counts.values()) == 35
         code, out, _ = purezoo("eval", tmp_path / "yes", "--split", "train", "--json")
-        assert code == 0
+        assert (code, json.loads(out)["examples"]) == (0, summary(tmp_path / "yes")["examples"]["train"])
         assert np.isfinite(json.loads(out)["metrics"]["loss"])
         (folder / "dark" / "17.png").write_bytes(b"another")
         code, _, errors = purezoo("eval", tmp_path / "yes")

@@ -72,6 +72,14 @@ def test_regression_against_scikit_learn(info, targets, size):
     assert found["loss"] == pytest.approx(np.mean((guess - true) ** 2), rel=1e-6)
 
 
+def test_errors_of_huge_targets_do_not_overflow(info):
+    record = info("regression", (2,), 2, 0.0, (3e31, 2e37))
+    guess = jnp.ones((N, 2), jnp.float32)
+    found, _ = evaluate(Regression(), record, guess, jnp.asarray(rng.normal(size=(N, 2)), jnp.float32) + guess, 64)
+    assert found["rmse"] == pytest.approx(2e37 / np.sqrt(2), rel=0.3)
+    assert found["mae"] == pytest.approx(2e37 / 2 * np.sqrt(2 / np.pi), rel=0.3)
+
+
 def test_huber_counts_far_errors_linearly(info):
     error = np.array([[0.5], [-2.0], [10.0]], np.float32)
     found, _ = evaluate(Regression(huber=1.0), info("regression", (1,), 1), jnp.asarray(error), jnp.zeros((3, 1)), 2)

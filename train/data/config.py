@@ -44,7 +44,7 @@ class Data:
     horizon: int = 1
     """series only: steps to forecast"""
     time: str = ""
-    """CSV only: the name of the column that holds the time, numbers or dates; the other columns are series"""
+    """CSV only: the name of the column that holds the time, numbers or dates, also with hours; all others are series"""
     steps: int = 0
     """sequences only: cut longer ones to so many steps; 0: take them whole"""
     fill: Literal["", "previous", "linear", "zero", "skip"] = ""

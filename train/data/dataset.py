@@ -18,12 +18,12 @@ from .npz import peek_npz, read_npz
 from .pairs import peek_pairs, read_pairs
 from .ragged import cut, real_rows
 from .raw import Raw
-from .series import Series, read_series, sunspots
+from .series import SUNSPOTS_TIME, Series, read_series, sunspots
 from .series import windows as cut_series
 from .sound import holds_recordings, peek_recordings, read_recordings
 from .split import Splits, check_splits, make_splits
 from .stream import Stream, is_large, open_stream, read_all, sample
-from .subset import few, of_classes
+from .subset import check_classes, few, of_classes
 from .table import peek_csv, read_csv
 from .targets import targets
 from .text import peek_text, read_text
@@ -44,6 +44,11 @@ class Dataset(NamedTuple):
     skipped: set[int]  # numbers of the pictures that could not be read and were left out so far
     stream: Stream | None = None  # x and y are empty where the examples are read from it
 
+    def seen(self, split: str) -> int:
+        """The number of examples in a split, without those that could not be read so far."""
+        rows = self.splits[split].tolist()
+        return len(rows) if self.stream is None else len(set(rows) - self.skipped)
+
 
 def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
     """The data set that `data` describes, for a task of the given kind.
@@ -57,6 +62,8 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
         return _load_series(data, kind, splits)
     unlabelled = kind == "reconstruction"  # labels stay beside the examples, and splits keep their proportions
     stream = _stream(data, "classification" if unlabelled else kind)
+    if stream and data.classes:
+        check_classes(data, stream.pictures.classes)  # before all pictures are decoded
     part = bool(data.classes or data.examples)
     if stream and (data.stream == "yes" or (data.stream == "auto" and is_large(stream) and not part)):
         return _load_stream(data, kind, stream, splits)
@@ -220,7 +227,7 @@ def _load_series(data: Data, kind: Kind, splits: Splits | None) -> Dataset:
         counts={name: len(rows) for name, rows in made.splits.items()},
         fill=data.fill,
         horizon=data.horizon,
-        time=data.time,
+        time=data.time or SUNSPOTS_TIME,
     )
     return Dataset(made.x, made.y, made.splits, info, set())
 

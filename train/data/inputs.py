@@ -25,6 +25,11 @@ class Inputs(NamedTuple):
     notes: list[str]  # what was done to make them fit, for the user to read
 
 
+def with_path(path: Path, names: list[str]) -> list[str]:
+    """The names of a file's examples with the path as given, since files of one name may lie in several folders."""
+    return [str(path) + name.removeprefix(path.name) for name in names]
+
+
 def read_inputs(path: str | Path, info: Info) -> Inputs:
     """The examples in a file, for a model trained on data described by `info`.
 

@@ -14,6 +14,8 @@ from .raw import check_memory
 from .split import Splits
 from .table import open_csv
 
+SUNSPOTS_TIME = "YEAR"
+
 
 class Series(NamedTuple):
     """Numbers at times, in their own units."""
@@ -100,7 +102,7 @@ def sunspots() -> Series:
     if package is None or package.origin is None:
         raise UserError("The sunspots come with the extra `series`: pip install 'purezoo[series]'.")
     path = Path(package.origin).parent / "datasets" / "sunspots" / "sunspots.csv"
-    return read_series(path, "YEAR", "")
+    return read_series(path, SUNSPOTS_TIME, "")
 
 
 def windows(series: Series, window: int, horizon: int, test: float, validation: float, what: str) -> Cut:
@@ -135,7 +137,7 @@ def windows(series: Series, window: int, horizon: int, test: float, validation: 
 
 
 def times_after(times: list[str], horizon: int) -> list[str]:
-    """The `horizon` times after those, where they are at even steps: numbers, months or days; else +1, +2, ..."""
+    """The `horizon` times after those, where they are at even steps: numbers or dates; else +1, +2, ..."""
     even = _even_steps(times)
     if even is None or even.number[-1] + 1 != len(times):
         return [f"+{h + 1}" for h in range(horizon)]
@@ -146,7 +148,7 @@ class Even(NamedTuple):
     """Times at even steps, of which some may be missing."""
 
     number: np.ndarray  # [L] integers, the steps since the first time
-    moments: np.ndarray  # [L] numbers, months or days
+    moments: np.ndarray  # [L] numbers or dates
     step: Any
     show: Callable[[Any], str]
 
@@ -156,8 +158,9 @@ class Even(NamedTuple):
 
 
 def _even_steps(times: list[str]) -> Even | None:
-    """Times whose gaps are whole multiples of one that makes up most of them, as numbers, months or days; else None."""
-    for parse, show in ((_numbers, lambda t: f"{t:.14g}"), (_months, str), (_days, str)):
+    """Times whose gaps are whole multiples of one that makes up most of them, as numbers, months, or dates in their own
+    unit, from days to fractions of a second; else None."""
+    for parse, show in ((_numbers, lambda t: f"{t:.14g}"), (_months, str), (_dates, _as_written(times))):
         moments = parse(times)
         if moments is None or len(moments) < 2:
             continue
@@ -180,16 +183,25 @@ def _numbers(times: list[str]) -> np.ndarray | None:
 
 def _months(times: list[str]) -> np.ndarray | None:
     """Of dates that all are the first of a month, or have no day."""
-    days = _days(times)
-    months = None if days is None else days.astype("datetime64[M]")
-    return months if months is not None and (months.astype("datetime64[D]") == days).all() else None
+    dates = _dates(times)
+    if dates is None:
+        return None
+    months = dates.astype("datetime64[M]")
+    return months if (months.astype(dates.dtype) == dates).all() else None
 
 
-def _days(times: list[str]) -> np.ndarray | None:
+def _dates(times: list[str]) -> np.ndarray | None:
+    """In the finest unit that is among them."""
     try:
-        return np.array(times, "datetime64[D]")
+        return np.array([time.removesuffix("Z") for time in times], "datetime64")
     except ValueError:
         return None
+
+
+def _as_written(times: list[str]) -> Callable[[Any], str]:
+    """How a date is shown: as those are, with T or a space before the time of day, and with Z or without."""
+    space, zone = " " in times[0], "Z" if times[0].endswith("Z") else ""
+    return lambda date: str(date).replace("T", " " if space else "T") + zone
 
 
 def _moment(path: Path, line: int, time: str):
@@ -199,7 +211,7 @@ def _moment(path: Path, line: int, time: str):
     except ValueError:
         pass
     try:
-        return np.datetime64(time)
+        return np.datetime64(time.removesuffix("Z"))
     except ValueError:
         raise UserError(f"Line {line} of {path}: the time '{time}' is neither a number nor a date.") from None
 

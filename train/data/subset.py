@@ -9,14 +9,19 @@ from .raw import Raw
 from .split import Splits, draw
 
 
-def of_classes(data: Data, raw: Raw, y: np.ndarray, classes: tuple[str, ...]) -> tuple[Raw, np.ndarray]:
-    """The examples of `data.classes`, and their class indices in that order. UserError for an unknown class."""
-    if not classes or y.ndim != 1:
-        raise UserError(f"--data.classes is for examples with one class each, and {data.source} has none.")
+def check_classes(data: Data, classes: tuple[str, ...]) -> None:
+    """UserError for one of `data.classes` that the source has not."""
     if unknown := [name for name in data.classes if name not in classes]:
         raise UserError(
             f"{data.source} has no class '{unknown[0]}'.{nearest(unknown[0], classes)} There are {', '.join(classes)}."
         )
+
+
+def of_classes(data: Data, raw: Raw, y: np.ndarray, classes: tuple[str, ...]) -> tuple[Raw, np.ndarray]:
+    """The examples of `data.classes`, and their class indices in that order. UserError for an unknown class."""
+    if not classes or y.ndim != 1:
+        raise UserError(f"--data.classes is for examples with one class each, and {data.source} has none.")
+    check_classes(data, classes)
     new = np.full(len(classes), -1, np.int32)
     new[[classes.index(name) for name in data.classes]] = np.arange(len(data.classes))
     y = new[y]

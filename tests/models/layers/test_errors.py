@@ -1,12 +1,28 @@
 """Sizes, padding, groups and rates that cannot be: refused when the layer is made, or when it meets its input."""
 
 import re
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from purezoo.models import MLP, RNN, TCN, ConvNeXt, LeNet, ViT, chain
+from purezoo.models import (
+    MLP,
+    RNN,
+    TCN,
+    VGG,
+    Airbench,
+    AlexNet,
+    AlexNetOneTower,
+    AlexNetSmall,
+    ConvNeXt,
+    LeNet,
+    ResNet,
+    UNet,
+    ViT,
+    chain,
+)
 from purezoo.models.layers import (
     activation,
     avg_pool,
@@ -102,11 +118,11 @@ WITH_INPUT = [
     (recurrent(lstm(4)), IMAGES, "takes [B, T, D] with at least one step, not (2, 8, 7, 3)"),
     (recurrent(lstm(4)), (2, 0, 3), "takes [B, T, D] with at least one step, not (2, 0, 3)"),
     (recurrent(gru(4, reset="before"), dropout=0.5), SEQUENCES, "whose recurrent product is U h"),
-    (RNN().build(), (2,), "a sequence is [B, T, ...], not an array of shape (2,)"),
+    (RNN().build(), (2,), "a sequence is [B, T, ...] with at least one step, not an array of shape (2,)"),
     (
         TCN(pixels=True).build(),
         SEQUENCES,
-        "read images [B, H, W, C], not an array of shape (2, 8, 3)",
+        "read images [B, H, W, C] with at least one pixel, not an array of shape (2, 8, 3)",
     ),
     (ViT().build(), (2, 100, 100, 3), "patches of 16 x 16 pixels"),
     (ViT(heads=5).build(), (2, 32, 32, 3), "5 heads"),
@@ -125,6 +141,18 @@ def test_refused_at_once(make, message):
 def test_refused_with_the_input(layer, shape, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         jax.eval_shape(chain(layer).init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [AlexNet(), AlexNetOneTower(), AlexNetSmall(), VGG(11), ResNet(18), ConvNeXt(), ViT(), UNet(), LeNet(), Airbench()],
+    ids=lambda network: type(network).__name__,
+)
+def test_an_image_without_its_batch_is_refused(network):
+    model, image = network.build(), jnp.ones((224, 224, 3))
+    for call in (partial(model.init, jax.random.key(0)), partial(model.apply, {}, {})):
+        with pytest.raises(ValueError, match=r"images \[B, H, W, C\]"):
+            call(image)
 
 
 def test_a_carried_state_of_another_batch_is_refused():

@@ -17,6 +17,14 @@ def test_classes_are_kept_in_the_order_that_is_asked_for():
     assert peek(Data("digits", classes=("7", "1", "4"))) == ((8, 8, 1), 3)
 
 
+def test_names_of_classes_are_checked_before_pictures_are_decoded(tmp_path):
+    for name in ("cat", "dog", "emu"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"has no class 'dgo'\. Did you mean 'dog'"):
+        load(Data(f"folder:{tmp_path}", size=8, classes=("cat", "dgo")), "classification")
+
+
 @pytest.mark.parametrize("own_test", [True, False])
 def test_few_examples_keep_every_class_and_leave_the_other_splits_alone(own_test, tmp_path):
     rng = np.random.default_rng(0)
