@@ -167,7 +167,7 @@ def report(folder: Path, summary: dict) -> int:
     if tested.get("active_units") == 0:
         print("the posterior has collapsed: no unit of the code is active. Try --task.warmup, or a smaller --task.beta")
     use = "generate {0}" if any(name.startswith("bits_per") for name in tested) else "predict {0} FILE"
-    use = "generate {0} --out samples.png" if "elbo" in tested else use
+    use = "generate {0} --out samples.png" if {"elbo", "velocity_rmse"} & set(tested) else use
     print(f"next: purezoo {use.format(folder)}    purezoo eval {folder}    purezoo list")
     return 0
 
@@ -187,7 +187,10 @@ class EvalFlags:
     views: Literal["", "one", "flip", "ten"] = ""
     """average over views of each image, as --augment.views says in training; empty: as in the run"""
     samples: int = 0
-    """variational autoencoders: also the importance-weighted bound, of so many codes for each example"""
+    """variational autoencoders: also the importance-weighted bound, of so many codes for each example; flows: also the
+    likelihood, estimated with so many probes of each example"""
+    steps: int = 50
+    """flows: steps of the ODE that gives the likelihood"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -201,9 +204,11 @@ def evaluate(args: list[str]) -> int:
     if flags.batch_size < 0:
         raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
     if flags.samples < 0:
-        raise UserError(f"--samples is a number of codes, or 0, not {flags.samples}")
-    folder, views = Path(found[0]), flags.views or None
-    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, flags.samples)
+        raise UserError(f"--samples is a number of draws for each example, or 0, not {flags.samples}")
+    if flags.steps < 1:
+        raise UserError(f"--steps is at least 1, not {flags.steps}")
+    folder, views, draws = Path(found[0]), flags.views or None, (flags.samples, flags.steps)
+    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, *draws)
     if flags.json:
         print(json.dumps(result))
         return 0
@@ -211,7 +216,7 @@ def evaluate(args: list[str]) -> int:
     print(
         f"{folder}, {result['split']} split, {result['examples']:,} examples"
         + (f", {len(result['seeds'])} seeds" if spread else "")
-        + (f", {flags.samples:,} codes for each" if flags.samples else "")
+        + (f", {flags.samples:,} {'probes' if 'steps' in result else 'codes'} for each" if flags.samples else "")
     )
     for name, value in result["metrics"].items():
         print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
@@ -292,6 +297,14 @@ class GenerateFlags:
     """images: the PNG file to write; it must not exist yet"""
     count: int = 64
     """images: how many"""
+    classes: tuple[str, ...] = field(default_factory=tuple)
+    """images of a flow: the classes to draw, in turn; empty: all"""
+    steps: int = 50
+    """images of a flow: steps from noise to image"""
+    guidance: float = 1.0
+    """images of a flow: how much the class counts; 0: not at all, 1: as in the data, more exaggerates it"""
+    sampler: Literal["heun", "euler", "stochastic"] = "heun"
+    """images of a flow: heun and euler follow its ODE, by two and one evaluation a step; stochastic adds noise on the way"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -310,9 +323,11 @@ def generate(args: list[str]) -> int:
     if not 0 <= flags.seed < 2**31:
         raise UserError(f"--seed is at least 0 and lies below 2^31, not {flags.seed}")
     if flags.out:
+        from .flow_samples import Drawing
         from .samples import write_samples
 
-        write_samples(Path(found[0]), Path(flags.out), flags.count, flags.seed, flags.trust)
+        drawing = Drawing(flags.classes, flags.steps, flags.guidance, flags.sampler)
+        write_samples(Path(found[0]), Path(flags.out), flags.count, flags.seed, flags.trust, drawing)
         print(f"{flags.out}: {flags.count} images")
         return 0
     sampling = Sampling(flags.temperature, flags.top_k, flags.top_p)

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 
 from ..errors import UserError
+from .flow import FlowMatching
+from .flow_samples import Drawing, drawer
 from .reconstruction import own_unit
 from .serve import open_run, seed_folders
 from .variational import Variational
@@ -15,11 +17,11 @@ from .variational import Variational
 SIDE = 56  # pixels that an image of the grid has at least
 
 
-def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool) -> None:
-    """Draws `count` codes from the prior, by `seed`, and writes what they decode to, the expected pixels, as a PNG of
-    square form. Of several seeds of training the first one's weights are used.
+def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool, drawing: Drawing = Drawing()) -> None:
+    """Draws `count` images by `seed`, and writes them as a PNG of square form: a flow's as `drawing` says, else what
+    codes from the prior decode to, the expected pixels. Of several seeds of training the first one's weights are used.
 
-    Raises UserError for a run that makes no images, and for a file that is there already.
+    Raises UserError for a run that makes no images, or not such ones, and for a file that is there already.
     """
     if out.suffix != ".png" or not out.parent.is_dir():
         raise UserError(f"--out {out} is to be a file NAME.png in a folder that exists")
@@ -28,10 +30,18 @@ def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool) -
     experiment, info, _, weights = open_run(seed_folders(folder)[0], trust)
     model: Any = experiment.model.build()
     task = experiment.task
-    if not hasattr(model, "sample") or not isinstance(task, Variational):
-        raise UserError(f"{folder} has no distribution to draw images from, as variational autoencoders have")
+    is_flow = isinstance(task, FlowMatching)
+    if not is_flow and not (hasattr(model, "sample") and isinstance(task, Variational)):
+        raise UserError(f"{folder} has no distribution to draw images from, as flows and variational autoencoders have")
+    if not is_flow and drawing != Drawing():
+        raise UserError(f"--classes, --steps, --guidance and --sampler are for flows, and {folder} is none")
     if len(info.shape) != 3 or info.shape[-1] not in (1, 3):
         raise UserError(f"{folder} learned examples of {info.shape}, which are no pictures")
+    if is_flow:
+        labels = drawing.labels(experiment, info, count)
+        write_grid(out, drawer(experiment, info, weights, drawing)(labels, seed) / info.pixel_max)
+        return
+    assert isinstance(task, Variational)
 
     @jax.jit
     def sample(weights, key):
