@@ -13,6 +13,6 @@ EXPERIMENT = Experiment(
     model=FlowUNet(classes=10, width=32, depth=1),
     data=Data(source="digits"),
     task=FlowMatching(),
-    optimizer=Optimizer(name="adam", learning_rate=2e-3, ema=0.999, schedule=Schedule("cosine_decay")),
-    train=Train(batch_size=64, epochs=150),
+    optimizer=Optimizer(name="adam", learning_rate=2e-3, ema=0.995, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=64, epochs=150, eval_every=200),
 )

@@ -59,22 +59,25 @@ class FlowUNet:
         block(self.dropout)
 
         def init(key, spec):
-            return self._onto(as_noisy(spec).x.shape[-1]).init(key, spec)
+            return self._onto(as_noisy(spec).x.shape).init(key, spec)
 
         def apply(params, state, x, *, key=None, train=False):
-            return self._onto(as_noisy(x).x.shape[-1]).apply(params, state, x, key=key, train=train)
+            return self._onto(as_noisy(x).x.shape).apply(params, state, x, key=key, train=train)
 
         return Model(init, apply)
 
-    def _onto(self, channels: int) -> Model:
-        """The network for images of so many channels."""
+    def _onto(self, shape: tuple[int, ...]) -> Model:
+        """The network for images of this shape, [B, H, W, C]."""
+        multiple = self.patch * 2**self.depth
+        if len(shape) != 4 or shape[1] % multiple or shape[2] % multiple:
+            raise ValueError(f"it takes images [B, H, W, C] whose height and width are multiples of {multiple}")
         return chain(
             named("condition", condition(self.classes, 4 * self.width)),
-            named("patches", of_x(chain(self._checked, named("conv", conv(self.width, self.patch, stride=self.patch))))),
+            named("patches", of_x(conv(self.width, self.patch, stride=self.patch))),
             named("level", self._level(self.width, self.depth)),
             lambda told: told.x,
             named("norm", group_norm(GROUPS)), silu,
-            named("output", conv_transpose(channels, self.patch, stride=self.patch)),
+            named("output", conv_transpose(shape[-1], self.patch, stride=self.patch)),
         )  # fmt: skip
 
     def _level(self, width: int, depth: int) -> Model:
@@ -88,12 +91,6 @@ class FlowUNet:
             looked = chain(group_norm(GROUPS), over_positions(self_attention(self.heads))) if self.heads else None
             inner = [named("attention", skip(of_x(looked), added))] if looked else []
         return chain(named("before", before), *inner, named("after", after))
-
-    def _checked(self, x):
-        multiple = self.patch * 2**self.depth
-        if x.ndim != 4 or x.shape[1] % multiple or x.shape[2] % multiple:
-            raise ValueError(f"it takes images [B, H, W, C] whose height and width are multiples of {multiple}")
-        return x
 
 
 def condition(classes: int, features: int) -> Model:

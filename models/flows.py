@@ -1,8 +1,8 @@
-"""Flows from noise to data along a velocity field. Lipman et al. 2022, arXiv:2210.02747; Liu et al. 2022, arXiv:2209.03003.
+"""Flows from noise to data along a velocity field. Lipman et al. 2022, arXiv:2210.02747.
 
-Time runs from 0, where everything is standard normal noise, to 1, where it is data, and paths are straight:
-x_t = (1 - t) noise + t data, so that the field to learn is v(x, t) = E[data - noise | x_t = x]. A field is a function
-(x [B, ...], t []) -> v [B, ...]; what carries noise to data, and data back to noise, is all here.
+Time runs from 0, where all is standard normal noise, to 1, where it is data, on straight paths (Liu et al. 2022,
+arXiv:2209.03003): x_t = (1 - t) noise + t data. The field to learn is v(x, t) = E[data - noise | x_t = x]. Here it is a
+function (x [B, ...], t []) -> v [B, ...], and what carries noise to data along it, and data back.
 """
 
 import math
@@ -39,8 +39,8 @@ def as_noisy(x: Any) -> Noisy:
 def guided(apply: Callable, params: Any, state: Any, label: Array, guidance: float = 1.0) -> Field:
     """The field of a network for classes `label` [B]: v(x) + guidance * (v(x | class) - v(x)).
 
-    A guidance of 1 is the plain field of the class and 0 that of no class; more exaggerates what tells the class. Ho and
-    Salimans 2022, arXiv:2207.12598, for velocities: Zheng et al. 2023, arXiv:2311.13443.
+    A guidance of 1 is the plain field of the class and 0 that of no class; more exaggerates what tells the class. Ho
+    and Salimans 2022, arXiv:2207.12598; for velocities Zheng et al. 2023, arXiv:2311.13443.
     """
 
     def velocity(x, t, label):
@@ -68,14 +68,15 @@ def heun_step(field: Field, x: Any, t: Array, h: Array) -> Any:
 
 
 def stochastic_step(field: Field, x: Array, t: Array, h: Array, keys: Array) -> Array:
-    """x(t + h) by Euler and Maruyama, of dx = (v + (1 - t) score) dt + sqrt(2 (1 - t)) dW.
+    """x(t + h): back to t - h by fresh noise, and on from there by Heun's method. `keys`: one for each example [B].
 
-    It has the distributions of the flow at all times; of straight paths (1 - t) score = t v - x. Ma et al. 2024,
-    arXiv:2401.08740, section 2.3. The noise is that of the step's end, so that the last step adds none. `keys`: one, or
-    one for each example [B].
+    Karras et al. 2022, arXiv:2206.00364, algorithm 2. Scaled by (t - h) / t, examples of time t have as much data as
+    those of t - h, and what they lack in noise is added: the distributions are those of the flow, whatever h.
     """
-    noise = jnp.sqrt(2 * h * jnp.maximum(1 - t - h, 0)) * draws(jax.random.normal, keys, x.shape)
-    return x + h * ((1 + t) * field(x, t) - x) + noise
+    back = jnp.maximum(t - h, 0)
+    scale = back / jnp.maximum(t, h)
+    lacking = jnp.sqrt((1 - back) ** 2 - (scale * (1 - t)) ** 2)
+    return heun_step(field, scale * x + lacking * draws(jax.random.normal, keys, x.shape), back, t + h - back)
 
 
 def sample(field: Field, keys: Array, shape: tuple[int, ...], steps: int, sampler: Sampler = "heun") -> Array:

@@ -304,7 +304,7 @@ class GenerateFlags:
     guidance: float = 1.0
     """images of a flow: how much the class counts; 0: not at all, 1: as in the data, more exaggerates it"""
     sampler: Literal["heun", "euler", "stochastic"] = "heun"
-    """images of a flow: heun and euler follow its ODE, by two and one evaluation a step; stochastic adds noise on the way"""
+    """images of a flow: heun and euler follow its ODE, by two evaluations a step and by one; stochastic adds noise"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 

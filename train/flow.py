@@ -39,8 +39,8 @@ class FlowMatching:
     higher_is_better: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self):
-        if not 0 <= self.unlabelled <= 1:
-            raise UserError(f"--task.unlabelled is a share, 0 to 1, not {self.unlabelled}")
+        if not 0 <= self.unlabelled < 1:
+            raise UserError(f"--task.unlabelled is a share in [0, 1), not {self.unlabelled}")
 
     def outputs(self, info: Info) -> int:
         return info.shape[-1]
@@ -48,7 +48,7 @@ class FlowMatching:
     def check_data(self, dataset: Dataset) -> None:
         """UserError for pixels of which it is unclear what they are the whole numbers of."""
         x, info = dataset.x, dataset.info
-        if dataset.stream is None and is_whole(info) and not np.array_equal(x, np.floor(x)):
+        if isinstance(x, np.ndarray) and is_whole(info) and np.any(x != np.floor(x)):
             raise UserError(
                 f"{info.source} has pixels up to {info.pixel_max:g} that are no whole numbers: scale them to 0 to 1"
             )

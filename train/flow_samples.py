@@ -27,7 +27,8 @@ class Drawing:
     guidance: float = 1.0
     """how much the class counts: 0 not at all, 1 as in the data, more exaggerates it"""
     sampler: Sampler = "heun"
-    """heun and euler follow the flow's ODE, by two and one evaluation a step; stochastic adds noise on the way"""
+    """heun and euler follow the flow's ODE, by two evaluations a step and by one; stochastic adds
+    noise before each step"""
 
     def __post_init__(self):
         if self.steps < 1:
@@ -48,9 +49,8 @@ class Drawing:
         if not told:
             return np.full(count, NO_CLASS, np.int32)
         assert isinstance(experiment.task, FlowMatching)
-        hidden = experiment.task.unlabelled
-        if (self.guidance != 1 and hidden == 0) or (self.guidance != 0 and hidden == 1):
-            raise UserError(f"--guidance {self.guidance:g} needs what --task.unlabelled {hidden:g} did not train")
+        if self.guidance != 1 and experiment.task.unlabelled == 0:
+            raise UserError(f"--guidance {self.guidance:g} is for a network trained with --task.unlabelled above 0")
         chosen = [told.index(name) for name in self.classes or told]
         return np.resize(np.array(chosen, np.int32), count)
 

@@ -17,7 +17,7 @@ from .variational import Variational
 SIDE = 56  # pixels that an image of the grid has at least
 
 
-def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool, drawing: Drawing = Drawing()) -> None:
+def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool, drawing: Drawing) -> None:
     """Draws `count` images by `seed`, and writes them as a PNG of square form: a flow's as `drawing` says, else what
     codes from the prior decode to, the expected pixels. Of several seeds of training the first one's weights are used.
 
