@@ -54,7 +54,8 @@ def convolve_transpose(
     y[b, h*stride + i - padding_lo, ...] is the sum over h and i of x[b, h, ...] @ kernel[i, ...], so that
     H' = (H-1)*stride - padding_lo - padding_hi + kh. It is the gradient with respect to its input of `convolve` with
     the same stride and padding and the kernel's last two axes exchanged, and `torch.nn.ConvTranspose2d` with the weight
-    [C, O, kh, kw]. Without `train` forward-mode differentiation works as well. Raises ValueError where the channels do not match or nothing is left after cropping by `padding`.
+    [C, O, kh, kw]. Without `train` forward-mode differentiation works as well.
+    Raises ValueError where the channels do not match or nothing is left after cropping by `padding`.
     """
     _check(x, kernel, x.shape[-1])
     size = tuple(
