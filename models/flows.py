@@ -98,7 +98,7 @@ def log_density(field: Field, x: Array, probe: Array, steps: int) -> Array:
 
     d log p / dt = -trace(dv/dx) along a path (Chen et al. 2018, arXiv:1806.07366, theorem 1), and probe' (dv/dx) probe
     is an unbiased estimate of the trace for a `probe` [B, ...] of random signs (Grathwohl et al. 2018,
-    arXiv:1810.01367). Steps become shorter towards the data, where densities are sharp: t = 1 - (1 - i / steps)^2.
+    arXiv:1810.01367). Steps become shorter towards the data, where densities are sharp: t = 1 - (i / steps)^2.
     """
 
     def rate(carried, t):

@@ -11,15 +11,15 @@ from PIL import Image
 from scipy import stats
 
 from purezoo.errors import UserError
-from purezoo.models import Model
+from purezoo.models import FlowUNet, Model
 from purezoo.models.flows import NO_CLASS
+from purezoo.train.cli import run
 from purezoo.train.config import Experiment
 from purezoo.train.data import Dataset
 from purezoo.train.evaluation import of_seed, totals
 from purezoo.train.flow import FlowMatching, continuous, keys_of, raw_values
 from purezoo.train.flow_likelihood import flow_likelihood
-
-from .conftest import train
+from purezoo.train.flow_samples import Drawing
 
 N, SHAPE = 40, (2, 2, 1)
 random = np.random.default_rng(0)
@@ -148,11 +148,9 @@ SMALL = ("--model.width", 8, "--model.depth", 0, "--model.heads", 0, "--train.ev
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     """A small flow on the digits, and its pictures."""
-    from purezoo.train.cli import run
-
     folder = tmp_path_factory.mktemp("runs") / "flow"
-    flags = map(str, (*SMALL, "--train.epochs", 2, "--augment.shift", 1, "--quiet", "--out", folder))
-    assert run(["train", "flow_digits", *flags]) == 0
+    flags = (*SMALL, "--train.epochs", 2, "--augment.shift", 1, "--quiet", "--out", folder)
+    assert run(["train", "flow_digits", *map(str, flags)]) == 0
     return folder
 
 
@@ -188,17 +186,21 @@ def test_strange_examples_are_told(purezoo, flow_run, tmp_path):
     assert all(record["restored"]["anomaly"] for record in records)
 
 
-@pytest.fixture(scope="module")
-def free_run(tmp_path_factory):
-    """A flow that is told no class."""
-    folder = tmp_path_factory.mktemp("runs")
-    flags = map(str, (*SMALL, "--train.epochs", 1, "--model.classes", 0))
-    return train(folder / "free", "flow_digits", *flags)
+def test_classes_are_drawn_in_turn_where_they_were_told(record):
+    told, free = Experiment(FlowUNet(classes=3), task=FlowMatching()), Experiment(FlowUNet(classes=0))
+    assert Drawing().labels(told, record, 5).tolist() == [0, 1, 2, 0, 1]
+    assert Drawing(classes=("c", "a")).labels(told, record, 3).tolist() == [2, 0, 2]
+    assert Drawing().labels(free, record, 2).tolist() == [NO_CLASS, NO_CLASS]
+    for drawing in (Drawing(classes=("a",)), Drawing(guidance=2)):
+        with pytest.raises(UserError, match="this one was told none"):
+            drawing.labels(free, record, 2)
+    always = replace(told, task=FlowMatching(unlabelled=0))
+    with pytest.raises(UserError, match="trained with --task.unlabelled above 0"):
+        Drawing(guidance=2).labels(always, record, 2)
 
 
-def test_what_does_not_go_together_is_refused(purezoo, flow_run, free_run, digits_run):
+def test_what_does_not_go_together_is_refused(purezoo, flow_run, digits_run):
     draw = ("generate", flow_run, "--out", "new.png")
-    free = ("generate", free_run, "--out", "new.png")
     for args, message in (
         (
             ("train", "flow_digits", "--model.classes", 3),
@@ -209,8 +211,6 @@ def test_what_does_not_go_together_is_refused(purezoo, flow_run, free_run, digit
         ((*draw, "--classes", 3, 11), "the run knows no class '11'"),
         ((*draw, "--steps", 0), "--steps is at least 1"),
         ((*draw, "--guidance", -1), "--guidance is at least 0"),
-        ((*free, "--classes", 3), "this one was told none"),
-        ((*free, "--guidance", 2), "this one was told none"),
         (("generate", digits_run, "--out", "new.png", "--steps", 5), "has no distribution to draw images from"),
         (("generate", flow_run), "--out samples.png draws images"),
         (("eval", flow_run, "--samples", 1, "--steps", 0), "--steps is at least 1"),
@@ -219,4 +219,3 @@ def test_what_does_not_go_together_is_refused(purezoo, flow_run, free_run, digit
         code, out, errors = purezoo(*args)
         assert (code, out, errors.count("\n")) == (2, "", 1), args
         assert message in errors
-    assert purezoo(*free)[0] == 0
