@@ -5,6 +5,8 @@ from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
 from .autoencoder import Autoencoder, ConvAutoencoder
 from .convnext import ConvNeXt
 from .core import Model, chain, count, lift, named, residual, skip
+from .flow_unet import FlowUNet
+from .flows import Noisy
 from .layers.sequences import Padded
 from .lenet import LeNet
 from .linear_regression import LinearRegression
@@ -32,10 +34,12 @@ __all__ = [
     "ConvAutoencoder",
     "ConvNeXt",
     "ConvVAE",
+    "FlowUNet",
     "LeNet",
     "LinearRegression",
     "LogisticRegression",
     "Model",
+    "Noisy",
     "Padded",
     "RNNLanguageModel",
     "ResNet",

@@ -9,6 +9,7 @@ from .airbench import Airbench
 from .alexnet import AlexNet, AlexNetOneTower, AlexNetSmall
 from .autoencoder import Autoencoder, ConvAutoencoder
 from .convnext import ConvNeXt
+from .flow_unet import FlowUNet
 from .lenet import LeNet
 from .linear_regression import LinearRegression
 from .logistic_regression import LogisticRegression
@@ -54,6 +55,7 @@ CATALOGUE: dict[str, Entry] = {
     "vit_small": Entry(ViT(), (224, 224, 3), (1000,), 22_050_664),
     "vit_base": Entry(ViT(width=768, heads=12), (224, 224, 3), (1000,), 86_567_656),
     "unet": Entry(UNet(), (512, 512, 1), (512, 512, 2), 31_036_546),
+    "flow_unet": Entry(FlowUNet(patch=2), (28, 28, 1), (28, 28, 1), 302_657),
     "autoencoder": Entry(Autoencoder(), (28, 28, 1), (28, 28, 1), 1_083_696),
     "conv_autoencoder": Entry(ConvAutoencoder(), (28, 28, 1), (28, 28, 1), 112_321),
     "vae": Entry(VAE(), (28, 28, 1), (28, 28, 1), 425_284),

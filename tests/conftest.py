@@ -154,6 +154,8 @@ def tiny():
         "spoken_digits": ("--model.hidden", 8, "--train.batch-size", 16),
         "japanese_vowels": ("--model.hidden", 8, "--train.batch-size", 16),
         "vae_mnist": ("--model.widths", 16),
+        "flow_mnist": ("--model.width", 8, "--model.depth", 0, "--model.heads", 0),
+        "flow_digits": ("--model.width", 8, "--model.depth", 0, "--model.heads", 0),
         "lstm_text": (*VOCABULARY, "--model.hidden", 16, "--data.window", 32, "--train.batch-size", 4),
         "tcn_mnist_pixels": ("--model.width", 4, "--model.blocks", 2),
         "unet_digit_scenes": ("--model.width", 4, "--model.depth", 1),

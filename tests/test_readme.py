@@ -55,7 +55,15 @@ def workplace(tmp_path_factory, text_file, recordings, ts_file):
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("purezoo ")])
 def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     monkeypatch.chdir(workplace)
-    for name in ("mlp_digits", "lenet_digits", "lstm_text", "spoken_digits", "denoising_digits", "vae_mnist"):
+    for name in (
+        "mlp_digits",
+        "lenet_digits",
+        "lstm_text",
+        "spoken_digits",
+        "denoising_digits",
+        "vae_mnist",
+        "flow_mnist",
+    ):
         if not Path("runs", name).exists():
             folder = ("--data.dir", zoo_folder) if name.endswith("_mnist") else ()
             assert purezoo("train", name, *folder, *tiny.get(name, ()), *QUICK, "--out", f"runs/{name}")[0] == 0

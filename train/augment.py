@@ -127,7 +127,7 @@ def seen(augment: Augment, kind: str, apply: Callable) -> Callable:
     """`apply` at evaluation, on whole images: of their centre, or the average over several views of each."""
 
     def apply_views(params, state, x, *, key=None, train=False):
-        if train or augment == Augment():
+        if train or (augment.views == "one" and not augment.crop):
             return apply(params, state, x, key=key, train=train)
         outputs = []
         for view in _views(augment, x):

@@ -62,6 +62,7 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     if carries_state(experiment) and experiment.train.accumulate > 1:
         raise UserError("--model.carry hands on the state of a whole batch, without --train.accumulate")
     experiment.augment.check(info)
+    getattr(experiment.task, "check_network", lambda *_: None)(experiment.model, info)
     shape = experiment.augment.shape(info.shape)
     spec = input_spec(info, experiment.train.batch_size, shape)
     try:

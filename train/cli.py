@@ -173,7 +173,7 @@ def report(folder: Path, summary: dict) -> int:
     info, use = load_info(folder), "predict {0} FILE"
     if info.tokens:
         use = "generate {0}"
-    elif "elbo" in tested and info.is_picture:
+    elif {"elbo", "velocity_rmse"} & set(tested) and info.is_picture:
         use = "generate {0} --out samples.png"
     print(f"next: purezoo {use.format(folder)}    purezoo eval {folder}    purezoo list")
     return 0

@@ -24,7 +24,10 @@ class EvalFlags:
     views: Literal["", "one", "flip", "ten"] = ""
     """average over views of each image, as --augment.views says in training; empty: as in the run"""
     samples: int = 0
-    """variational autoencoders: also the importance-weighted bound, of so many codes for each example"""
+    """variational autoencoders: also the importance-weighted bound, of so many codes for each example; flows: also the
+    likelihood, estimated with so many probes of each example"""
+    steps: int = 50
+    """flows: steps of the ODE that gives the likelihood"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 
@@ -38,9 +41,11 @@ def evaluate(args: list[str]) -> int:
     if flags.batch_size < 0:
         raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
     if flags.samples < 0:
-        raise UserError(f"--samples is a number of codes, or 0, not {flags.samples}")
-    folder, views = Path(found[0]), flags.views or None
-    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, flags.samples)
+        raise UserError(f"--samples is a number of draws for each example, or 0, not {flags.samples}")
+    if flags.steps < 1:
+        raise UserError(f"--steps is at least 1, not {flags.steps}")
+    folder, views, draws = Path(found[0]), flags.views or None, (flags.samples, flags.steps)
+    result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, *draws)
     if flags.json:
         print(json.dumps(result))
         return 0
@@ -48,7 +53,7 @@ def evaluate(args: list[str]) -> int:
     print(
         f"{folder}, {result['split']} split, {result['examples']:,} examples"
         + (f", {len(result['seeds'])} seeds" if spread else "")
-        + (f", {flags.samples:,} codes for each" if flags.samples else "")
+        + (f", {flags.samples:,} {'probes' if 'steps' in result else 'codes'} for each" if flags.samples else "")
     )
     for name, value in result["metrics"].items():
         print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
@@ -178,6 +183,14 @@ class GenerateFlags:
     """images: the PNG file to write; it must not exist yet"""
     count: int = 0
     """images: how many; 0: 64, or 10 in a row of --between and --traverse, or 20 each way of --manifold"""
+    classes: tuple[str, ...] = field(default_factory=tuple)
+    """images of a flow: the classes to draw, in turn; empty: all"""
+    steps: int = 50
+    """images of a flow: steps from noise to image"""
+    guidance: float = 1.0
+    """images of a flow: how much the class counts; 0: not at all, 1: as in the data, more exaggerates it"""
+    sampler: Literal["heun", "euler", "stochastic"] = "heun"
+    """images of a flow: heun and euler follow its ODE, by two evaluations a step and by one; stochastic adds noise"""
     between: tuple[str, ...] = field(default_factory=tuple)
     """images: from one input to another, by the codes on the straight line between theirs. Two files, or numbers of
     examples of the test split, from 0 on"""
@@ -209,10 +222,11 @@ def generate(args: list[str]) -> int:
     if flags.between or flags.traverse or flags.manifold:
         return generate_latent(Path(found[0]), flags)
     if flags.out:
+        from .flow_samples import Drawing
         from .samples import write_samples
 
-        count = flags.count or 64
-        write_samples(Path(found[0]), Path(flags.out), count, flags.seed, flags.trust)
+        count, drawing = flags.count or 64, Drawing(flags.classes, flags.steps, flags.guidance, flags.sampler)
+        write_samples(Path(found[0]), Path(flags.out), count, flags.seed, flags.trust, drawing)
         print(f"{flags.out}: {count} images")
         return 0
     sampling = Sampling(flags.temperature, flags.top_k, flags.top_p)

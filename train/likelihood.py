@@ -28,7 +28,7 @@ def importance_weighted(
     """
     model: Any = experiment.model.build()
     if not isinstance(experiment.task, Variational) or not hasattr(model, "decode"):
-        raise UserError("--samples is for variational autoencoders, which have a bound to tighten")
+        raise UserError("--samples is for flows and variational autoencoders, which have a likelihood")
     parts, info = experiment.task.parts(dataset.info), dataset.info
     begin = jax.jit(lambda *args: begun(model, parts, info, *args))
     step = jax.jit(lambda *args: stepped(model, parts, samples, *args))

@@ -8,8 +8,12 @@ from .config import Experiment
 from .data import Dataset
 from .data.masks import palette
 from .evaluation import Totals, examples, predict_rows
+from .flow import FlowMatching
+from .flow_samples import Drawing, drawer
 from .reconstruction import noise_of_rows, own_unit
 from .steps import Functions, preparation
+
+SAMPLES = 100  # images that a flow leaves behind, of all its classes in turn
 
 
 def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Functions, weights: dict,
@@ -25,7 +29,14 @@ def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Func
         x, y = examples(dataset, rows[:6])
         guess = predict_rows(functions, weights, x, len(x)).argmax(-1)
         segmented(Figure(figsize=(6, 2 * len(x)), layout="constrained"), x, y, guess, dataset, folder)
-    if info.kind == "reconstruction" and len(info.shape) == 3 and info.shape[-1] in (1, 3):
+    is_shown = info.kind == "reconstruction" and len(info.shape) == 3 and info.shape[-1] in (1, 3)
+    if is_shown and isinstance(experiment.task, FlowMatching):
+        labels = Drawing().labels(experiment, info, SAMPLES)
+        made = drawer(experiment, info, weights, Drawing())(labels, experiment.train.seed)
+        from .samples import write_grid  # which imports this module
+
+        write_grid(folder / "samples.png", made / info.pixel_max)
+    elif is_shown:
         shown = restored_images(experiment, dataset, functions, weights, rows[:12])
         figure = Figure(figsize=(len(shown["clean"]), 0.2 + 1.1 * len(shown)), layout="constrained")
         reconstructions(figure, shown, folder)

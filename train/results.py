@@ -12,6 +12,7 @@ HEADLINES = {  # metric -> (label, factor, unit, the direction in which it gets 
     "mean_iou": ("mean IoU", 100, "%", math.floor),
     "elbo": ("ELBO", 1, "nats", math.floor),
     "denoising_rmse": ("RMSE of restored images", 1, "", math.ceil),
+    "velocity_rmse": ("RMSE of velocities", 1, "", math.ceil),
     "rmse": ("RMSE", 1, "", math.ceil),
     "r2": ("R^2", 1, "", math.floor),
 }

@@ -10,6 +10,8 @@ import numpy as np
 
 from ..errors import UserError
 from .data import Info
+from .flow import FlowMatching
+from .flow_samples import Drawing, drawer
 from .folder import new_file
 from .reconstruction import own_unit
 from .serve import open_run, seed_folders
@@ -18,20 +20,29 @@ from .variational import Variational
 SIDE = 56  # pixels that an image of the grid has at least
 
 
-def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool) -> None:
-    """Draws `count` codes from the prior, by `seed`, and writes what they decode to, the expected pixels, as a PNG of
-    square form. Of several seeds of training the first one's weights are used.
+def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool, drawing: Drawing) -> None:
+    """Draws `count` images by `seed`, and writes them as a PNG of square form: a flow's as `drawing` says, else what
+    codes from the prior decode to, the expected pixels. Of several seeds of training the first one's weights are used.
 
-    Raises UserError for a run that makes no images, and for a file that is there already.
+    Raises UserError for a run that makes no images, or not such ones, and for a file that is there already.
     """
     new_file(out, "--out", ".png")
     experiment, info, _, weights = open_run(seed_folders(folder)[0], trust)
     model, task = experiment.model.build(), experiment.task
-    if not hasattr(model, "sample") or not isinstance(task, Variational):
-        raise UserError(f"{folder} has no distribution to draw images from, as variational autoencoders have")
+    is_flow = isinstance(task, FlowMatching)
+    if not is_flow and not (hasattr(model, "sample") and isinstance(task, Variational)):
+        raise UserError(f"{folder} has no distribution to draw images from, as flows and variational autoencoders have")
+    if not is_flow and drawing != Drawing():
+        raise UserError(f"--classes, --steps, --guidance and --sampler are for flows, and {folder} is none")
     if not info.is_picture:
         raise UserError(f"{folder} learned examples of {info.shape}, which are no pictures")
-    write_grid(out, np.asarray(sampler(model, task, info, count)(weights, jax.random.key(seed))))
+    if is_flow:
+        labels = drawing.labels(experiment, info, count)
+        images = drawer(experiment, info, weights, drawing)(labels, seed) / info.pixel_max
+    else:
+        assert isinstance(task, Variational)
+        images = np.asarray(sampler(model, task, info, count)(weights, jax.random.key(seed)))
+    write_grid(out, images)
 
 
 def sampler(model: Any, task: Variational, info: Info, count: int) -> Callable:

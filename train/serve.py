@@ -20,6 +20,8 @@ from .data.inputs import with_path
 from .data.masks import write_mask
 from .data.series import read_series, times_after
 from .evaluation import evaluate_split, predict_rows
+from .flow import FlowMatching
+from .flow_likelihood import flow_likelihood
 from .folder import load_data, load_info, read_json
 from .likelihood import importance_weighted
 from .pictures import probabilities
@@ -61,10 +63,18 @@ def seed_folders(folder: Path) -> list[Path]:
 
 
 def evaluate_run(
-    folder: Path, split: str, batch: int, data_dir: str, trust: bool, views: Views | None = None, samples: int = 0
+    folder: Path,
+    split: str,
+    batch: int,
+    data_dir: str,
+    trust: bool,
+    views: Views | None = None,
+    samples: int = 0,
+    steps: int = 50,
 ) -> dict[str, Any]:
     """The metrics of a run on a split; of several seeds the mean, the standard deviation and each one's. `views` takes
-    the place of the run's own --augment.views; with `samples`, also the importance-weighted bound of so many codes.
+    the place of the run's own --augment.views; with `samples`, also the importance-weighted bound of so many codes,
+    or a flow's likelihood by so many probes and `steps` of its ODE.
 
     Raises UserError for an unknown split and for data that changed since the run.
     """
@@ -84,7 +94,10 @@ def evaluate_run(
         metrics, _ = evaluate_split(
             compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size
         )
-        if samples:
+        flow = isinstance(experiment.task, FlowMatching)
+        if samples and flow:
+            metrics |= flow_likelihood(experiment, found, dataset, split, samples, steps)
+        elif samples:
             metrics |= importance_weighted(experiment, found, dataset, split, samples)
         results.append({"seed": experiment.train.seed, "metrics": metrics})
         examples = dataset.seen(split)  # after it was read
@@ -92,6 +105,7 @@ def evaluate_run(
     mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}
     answer = {"run": str(folder), "split": split, "examples": examples, "metrics": mean}
     answer |= {"samples": samples} if samples else {}
+    answer |= {"steps": steps} if samples and flow else {}
     if len(results) > 1:
         spread = {name: float(np.std([r["metrics"][name] for r in results], ddof=1)) for name in first}
         answer |= {"std": spread, "seeds": results}

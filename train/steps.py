@@ -253,6 +253,7 @@ def example_batch(experiment: Experiment, info: Info) -> dict:
     targets = {
         "classification": jnp.zeros(n, jnp.int32),
         "segmentation": jnp.zeros((n, *info.shape[:2]), jnp.uint8),
+        "reconstruction": jnp.zeros(n, jnp.int32),
         "language": jnp.zeros((n, *info.shape), jnp.int32),
         "forecast": jnp.zeros((n, info.horizon, len(info.targets))),
     }

@@ -90,7 +90,7 @@ def conv_transpose(
         else:
             sides = pads(padding, x.shape[1:-1], sizes, strides)
         y = _as_2d(
-            lambda x, w, s, d, p: lowering.convolve_transpose(x, w, stride=s, padding=p),
+            lambda x, w, s, d, p: lowering.convolve_transpose(x, w, stride=s, padding=p, train=train),
             x, params["kernel"], strides, (1,) * dims, sides,
         )  # fmt: skip
         return y + params["bias"] if bias else y, {}

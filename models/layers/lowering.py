@@ -46,13 +46,16 @@ def convolve(
     return lax.platform_dependent(x, kernel, cpu=partial(cpu, g), default=partial(forward_xla, g))
 
 
-def convolve_transpose(x: Array, kernel: Array, *, stride: Pair = (1, 1), padding: Padding = ((0, 0), (0, 0))) -> Array:
+def convolve_transpose(
+    x: Array, kernel: Array, *, stride: Pair = (1, 1), padding: Padding = ((0, 0), (0, 0)), train: bool = True
+) -> Array:
     """Transposed convolution x [B, H, W, C], kernel [kh, kw, C, O] -> [B, H', W', O] in the dtype of x.
 
     y[b, h*stride + i - padding_lo, ...] is the sum over h and i of x[b, h, ...] @ kernel[i, ...], so that
     H' = (H-1)*stride - padding_lo - padding_hi + kh. It is the gradient with respect to its input of `convolve` with
     the same stride and padding and the kernel's last two axes exchanged, and `torch.nn.ConvTranspose2d` with the weight
-    [C, O, kh, kw]. Raises ValueError where the channels do not match or nothing is left after cropping by `padding`.
+    [C, O, kh, kw]. Without `train` forward-mode differentiation works as well.
+    Raises ValueError where the channels do not match or nothing is left after cropping by `padding`.
     """
     _check(x, kernel, x.shape[-1])
     size = tuple(
@@ -61,7 +64,10 @@ def convolve_transpose(x: Array, kernel: Array, *, stride: Pair = (1, 1), paddin
     if min(size) < 1:
         raise ValueError(f"Padding {padding} leaves nothing of the output of a transposed convolution: size {size}.")
     g = geometry(size, kernel.shape[:2], stride, padding)
-    return _input_gradient(g, kernel.swapaxes(2, 3).astype(x.dtype), x)
+    kernel = kernel.swapaxes(2, 3).astype(x.dtype)
+    if train:
+        return _input_gradient(g, kernel, x)
+    return lax.platform_dependent(kernel, x, cpu=partial(input_gradient_cpu, g), default=partial(input_gradient_xla, g))
 
 
 def _check(x: Array, kernel: Array, channels: int) -> None:

@@ -57,6 +57,17 @@ def test_integer_images_are_convolved_as_numbers(layer):
     np.testing.assert_array_equal(apply(x), as_floats)
 
 
+@pytest.mark.parametrize("layer", [conv(4, 3), conv_transpose(4, 2, stride=2)])
+def test_forward_mode_gives_the_derivative_that_reverse_mode_gives(layer):
+    """Outside training, where no gradient is written by hand."""
+    x, along = jax.random.normal(KEY, (2, 1, 4, 4, 3))
+    params, _ = layer.init(KEY, x)
+    y, tangent = jax.jvp(lambda x: layer.apply(params, {}, x)[0], (x,), (along,))
+    back = jax.random.normal(KEY, y.shape)
+    _, pull = jax.vjp(lambda x: layer.apply(params, {}, x, train=True)[0], x)
+    np.testing.assert_allclose(jnp.vdot(back, tangent), jnp.vdot(pull(back)[0], along), rtol=1e-4)
+
+
 def test_kernel_starts_with_the_variance_of_its_window():
     kernel = conv(64, 3, groups=2).init(KEY, jax.ShapeDtypeStruct((1, 8, 8, 32), jnp.float32))[0]["kernel"]
     assert kernel.shape == (3, 3, 16, 64)
