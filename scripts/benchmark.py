@@ -9,6 +9,9 @@ in batches of 1, 16 and 1, from uint8 images to logits, both on the host. `proce
 import to exit: one epoch of the MLP with evaluation and saved weights, with warm caches.
 
 `lstm` reads those digits pixel by pixel. `char_lstm` and `char_gru` train language models on windows of a made-up text.
+`autoencoder`, `conv_vae` and `flow` learn those digits without labels; `vae_samples` and `flow_samples` are images that
+such networks draw, 64 at a time.
+
 `stream` is the latency of such a model: the next token is what the logits of the last one, on the host, find likeliest.
 `generate` samples a text from it.
 

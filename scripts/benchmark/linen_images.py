@@ -8,7 +8,7 @@ from workloads import LATENT, WIDTH
 
 class Autoencoder(nn.Module):
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x, y=None, train=False):
         x = x.reshape(len(x), -1)
         y = nn.Dense(32)(nn.relu(nn.Dense(128)(x)))
         y = nn.Dense(784)(nn.relu(nn.Dense(128)(y)))
@@ -25,7 +25,7 @@ class ConvVAE(nn.Module):
         self.up1, self.up2 = (nn.ConvTranspose(WIDTH, (2, 2), (2, 2)) for _ in range(2))
         self.conv, self.output = nn.Conv(WIDTH, (3, 3)), nn.Conv(1, (3, 3))
 
-    def __call__(self, x, train=False):
+    def __call__(self, x, y=None, train=False):
         mean, std = self.mean / 255, self.std / 255
         observed = jax.random.bernoulli(self.make_rng("dropout"), x * std + mean).astype(jnp.float32)
         posterior, log_variance = jnp.split(self.encode((observed - mean) / std), 2, 1)

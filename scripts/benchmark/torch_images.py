@@ -15,7 +15,7 @@ class Autoencoder(nn.Sequential):
             nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 784),
         )  # fmt: skip
 
-    def forward(self, x):
+    def forward(self, x, y=None):
         x = x.flatten(1)
         return F.mse_loss(super().forward(x), x)
 
@@ -38,7 +38,7 @@ class ConvVAE(nn.Module):
             nn.ConvTranspose2d(WIDTH, WIDTH, 2, 2), nn.ReLU(), nn.Conv2d(WIDTH, 1, 3, padding=1),
         )  # fmt: skip
 
-    def forward(self, x):
+    def forward(self, x, y=None):
         observed = torch.bernoulli((x * self.std + self.mean).clamp(0, 1))
         mean, log_variance = self.encoder((observed - self.mean) / self.std).chunk(2, 1)
         code = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)

@@ -1,7 +1,7 @@
 """Keras on JAX, jit-compiled: train_on_batch, and fit with several steps per execution; predict of a batch or of many.
 
-ViT is left out: Keras has no layers for its token and positions. Token by token the state of the LSTM is an input and
-an output of the model: a stateful LSTM of Keras 3.15 on JAX forgets it in predict and predict_on_batch.
+ViT is left out: Keras has no layers for its token and positions; so is the flow. Token by token the state of the LSTM
+is an input and an output of the model: a stateful LSTM of Keras 3.15 on JAX forgets it in predict and predict_on_batch.
 """
 
 import itertools

@@ -12,9 +12,10 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax.training import train_state
+from linen_flow import Flow
 from linen_images import Autoencoder, ConvVAE
 from linen_sequences import APART, FUSED, LanguageModel, PixelRNN
-from workloads import UNLABELLED, WORKLOADS, Workload
+from workloads import LOSSES, WORKLOADS, Workload
 
 
 class MLP(nn.Module):
@@ -112,11 +113,12 @@ def trainer(workload: str, form: str, file: str):
     data, what = arrays.read(file), WORKLOADS[workload]
     rows = arrays.shuffled(len(data.x), what.batch)
     net = network(what.network, form, data)
-    variables = jax.jit(net.init)(dict.fromkeys(("params", "dropout"), jax.random.key(0)), prepared(data.x[:1], data))
+    first = (prepared(data.x[:1], data), *((data.y[:1],) if what.network in LOSSES else ()))
+    variables = jax.jit(net.init)(dict.fromkeys(("params", "dropout"), jax.random.key(0)), *first)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
     if workload in ("stream", "generate"):
         return one_by_one(net, variables, workload, form), parameters
-    if workload == "vae_samples":
+    if "samples" in workload:
         return samples(net, variables, what.batch), parameters
     if what.training:
         return training(net, variables, data, rows, what), parameters
@@ -126,7 +128,8 @@ def trainer(workload: str, form: str, file: str):
 def network(name: str, form: str, data: arrays.Arrays) -> nn.Module:
     if name in SEQUENCES:
         return SEQUENCES[name](form.split(",")[0])
-    return ConvVAE(data.mean, data.std) if name == "conv_vae" else NETWORKS[name]()
+    of_data = {"conv_vae": ConvVAE, "flow": Flow}
+    return of_data[name](data.mean, data.std) if name in of_data else NETWORKS[name]()
 
 
 def prepared(x, data: arrays.Arrays):
@@ -144,11 +147,12 @@ def training(net, variables, data, rows, what: Workload):
     @partial(jax.jit, donate_argnums=0)
     def train_step(state, x, y):
         def loss_fn(params):
+            given = (prepared(x, data), *((y,) if what.network in LOSSES else ()))
             output, after = state.apply_fn(
-                {"params": params, "batch_stats": state.batch_stats}, prepared(x, data),
+                {"params": params, "batch_stats": state.batch_stats}, *given,
                 train=True, rngs={"dropout": jax.random.fold_in(key, state.step)}, mutable=["batch_stats"],
             )  # fmt: skip
-            if what.network in UNLABELLED:
+            if what.network in LOSSES:
                 return output, {}
             loss = optax.softmax_cross_entropy_with_integer_labels(output, y).mean()
             return loss, after.get("batch_stats", {})
@@ -181,7 +185,7 @@ def inference(net, variables, data, rows):
     return infer
 
 
-def samples(net: ConvVAE, variables, n: int):
+def samples(net: ConvVAE | Flow, variables, n: int):
     draw = jax.jit(lambda variables, key: net.apply(variables, key, n, method="sample"))
     seeds = itertools.count()
 

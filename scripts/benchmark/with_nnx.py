@@ -1,8 +1,8 @@
 """Flax NNX in the two forms of its performance guide: nnx.jit with cached_partial, and jax.jit of the split module.
 
-The large networks and the convolutional VAE are left out: they would only repeat Flax Linen's. So is the GRU, which is
-another network here: it has no bias in what its reset gate multiplies. Token by token it is jax.jit of the split module
-alone.
+The large networks, the convolutional VAE and the flow are left out: they would only repeat Flax Linen's. So is the GRU,
+which is another network here: it has no bias in what its reset gate multiplies. Token by token it is jax.jit of the
+split module alone.
 """
 
 from functools import partial

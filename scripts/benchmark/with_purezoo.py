@@ -30,6 +30,8 @@ from purezoo.models.layers import conv, dense, flatten, max_pool  # noqa: E402
 from purezoo.train.config import Experiment, Train  # noqa: E402
 from purezoo.train.data import Data, Dataset, load  # noqa: E402
 from purezoo.train.data.order import Order  # noqa: E402
+from purezoo.train.flow import FlowMatching  # noqa: E402
+from purezoo.train.flow_samples import Drawing, drawer  # noqa: E402
 from purezoo.train.generate import Sampling, reader_of, sampled  # noqa: E402
 from purezoo.train.loop import DISPATCH_SECONDS, total_steps  # noqa: E402
 from purezoo.train.optimizers import Optimizer  # noqa: E402
@@ -58,11 +60,12 @@ NETWORKS = {
     "alexnet": models.AlexNetOneTower(), "resnet18": models.ResNet(18, classes=10, stem="small"), "vit": models.ViT(),
     "autoencoder": models.Autoencoder(latent=32, widths=(128,)),
     "conv_vae": models.ConvVAE(workloads.LATENT, workloads.WIDTH),
+    "flow": models.FlowUNet(classes=10, width=workloads.FLOW_WIDTH, depth=1, patch=2),
     "lstm": models.RNN(outputs=10, cell="lstm", hidden=128, pixels=True),
     "char_lstm": RNNLanguageModel(VOCABULARY, workloads.EMBEDDING, "lstm", workloads.HIDDEN),
     "char_gru": RNNLanguageModel(VOCABULARY, workloads.EMBEDDING, "gru", workloads.HIDDEN),
 }  # fmt: skip
-TASKS = {"autoencoder": Reconstruction(), "conv_vae": Variational()}
+TASKS = {"autoencoder": Reconstruction(), "conv_vae": Variational(), "flow": FlowMatching()}
 FORMS = {
     name: ["compiled loop over the steps" if w.training else "one jitted call"] for name, w in WORKLOADS.items()
 } | {"generate": ["compiled loop over the tokens"]}  # fmt: skip
@@ -83,7 +86,7 @@ def trainer(workload: str, form: str, file: str):
         outputs = getattr(experiment.model, "classes", 10)  # AlexNet tells 1000 classes apart, and the images are of 10
         info = replace(data.info, classes=tuple(map(str, range(outputs))))
         data = data._replace(splits={name: data.splits[name] for name in ("train", "test")}, info=info)
-    others = {"stream": stream, "generate": generate, "vae_samples": samples}
+    others = {"stream": stream, "generate": generate, "vae_samples": samples, "flow_samples": flow_samples}
     work = others.get(workload, training if what.training else inference)
     train, parameters = work(experiment, data)
     return train, parameters - workloads.SECOND_BIASES.get(workload, 0)
@@ -149,6 +152,18 @@ def samples(experiment: Experiment, data: Dataset):
     def sample(steps: int) -> None:
         for _ in range(steps):
             jax.device_get(draw(weights, jax.random.key(next(seeds))))
+
+    return sample, count(weights["params"])
+
+
+def flow_samples(experiment: Experiment, data: Dataset):
+    _, weights = with_weights(experiment, data)
+    draw = drawer(experiment, data.info, weights, Drawing(steps=workloads.FLOW_STEPS))
+    labels, seeds = np.arange(WORKLOADS["flow_samples"].batch, dtype=np.int32) % 10, count_from(0)
+
+    def sample(steps: int) -> None:
+        for _ in range(steps):
+            draw(labels, next(seeds))
 
     return sample, count(weights["params"])
 

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch_flow import Flow
 from torch_images import Autoencoder, ConvVAE
 from torch_sequences import FORMS as SEQUENCE_FORMS
 from torch_sequences import NETWORKS as SEQUENCES
 from torch_sequences import one_by_one
-from workloads import SECOND_BIASES, UNLABELLED, WORKLOADS
+from workloads import LOSSES, SECOND_BIASES, WORKLOADS
 
 torch.set_num_threads(os.cpu_count() or 1)
 torch.set_flush_denormal(True)
@@ -96,6 +97,7 @@ FORMS = {
     "alexnet": FUSED, "alexnet1": INFERENCE, "alexnet16": INFERENCE, "resnet18": FUSED,
     "vit": ["eager, fast path", "eager", "compiled", "compiled and frozen"], **SEQUENCE_FORMS,
     "autoencoder": [form for form in IMAGES if "contiguous" in form], "conv_vae": IMAGES, "vae_samples": INFERENCE,
+    "flow": FUSED, "flow_samples": INFERENCE,
 }  # fmt: skip
 
 
@@ -106,11 +108,10 @@ class Network:
         torch.manual_seed(0)
         torch.backends.mha.set_fastpath_enabled("fast path" in form)
         self.format = torch.channels_last if "channels last" in form else torch.contiguous_format
-        network = WORKLOADS[workload].network
-        self.net = (ConvVAE(data.mean, data.std) if network == "conv_vae" else NETWORKS[network]()).to(
-            memory_format=self.format
-        )
-        self.unlabelled = network in UNLABELLED
+        network, of_data = WORKLOADS[workload].network, {"conv_vae": ConvVAE, "flow": Flow}
+        net = of_data[network](data.mean, data.std) if network in of_data else NETWORKS[network]()
+        self.net = net.to(memory_format=self.format)
+        self.gives_loss = network in LOSSES
         self.run = torch.compile(self.net) if "compiled" in form else self.net
         self.tokens = data.x.ndim == 2
         self.x = torch.from_numpy(data.x) if self.tokens else self.images(data.x)
@@ -136,8 +137,8 @@ class Training(Network):
 
     def step(self, rows) -> torch.Tensor:
         rows = torch.from_numpy(rows)
-        output = self.run(self.prepare(self.x[rows]))
-        loss = output if self.unlabelled else F.cross_entropy(output.flatten(0, -2), self.y[rows].flatten())
+        x, y = self.prepare(self.x[rows]), self.y[rows]
+        loss = self.run(x, y) if self.gives_loss else F.cross_entropy(self.run(x).flatten(0, -2), y.flatten())
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -170,13 +171,13 @@ def trainer(workload: str, form: str, file: str):
         for _ in range(steps):
             images(what.batch).numpy()
 
-    if workload == "vae_samples":
+    if "samples" in workload:
         images = torch.compile(network.net.sample) if "compiled" in form else network.net.sample
     if not what.training:
         network.net.eval()
     if "frozen" in form:
         torch._inductor.config.freezing = True
-    work = train if what.training else sample if workload == "vae_samples" else infer
+    work = train if what.training else sample if "samples" in workload else infer
     return work, trained(network.net) - SECOND_BIASES.get(workload, 0)
 
 

@@ -36,12 +36,13 @@ def token_by_token(title: str, tokens: int) -> Workload:
 
 
 PROCESS = "process"
-UNLABELLED = ("autoencoder", "conv_vae")  # networks that peers write as functions from images to the loss
+LOSSES = ("autoencoder", "conv_vae", "flow")  # networks that peers write as functions from images to the loss
 TEXT = 0
 VOCABULARY = 66  # the made-up text's 65 characters, and one for all others
 EMBEDDING, HIDDEN, WINDOW = 64, 512, 128  # of the language models; characters in an example
 CHUNK = 32  # tokens that are generated in a step
 LATENT, WIDTH = 32, 32  # numbers in the convolutional VAE's code, channels of its outer level
+FLOW_WIDTH, FLOW_STEPS = 32, 10  # channels of its outer level, steps from noise to image
 # Biases are counted once where a network has two of which only the sum matters. The gates r and z of a GRU have two in
 # purezoo, Keras and PyTorch, as in cuDNN, and one in Flax Linen.
 SECOND_BIASES = {"char_gru": 2 * HIDDEN}
@@ -59,6 +60,8 @@ WORKLOADS = {
     "autoencoder": Workload("autoencoder", "autoencoder 784-128-32-128-784"),
     "conv_vae": Workload("conv_vae", "convolutional VAE, 28x28", warm_up=(1, 3, 8)),
     "vae_samples": samples("conv_vae", "convolutional VAE, images that it samples"),
+    "flow": Workload("flow", "flow, 28x28", warm_up=(1, 3, 8)),
+    "flow_samples": samples("flow", f"flow, images that it samples in {FLOW_STEPS} steps"),
     "lstm": Workload("lstm", "LSTM 128 over 784 pixels, training, batch 64", batch=64, warm_up=(1, 3, 8)),
     "char_lstm": text("char_lstm", "language model: LSTM 512, 128 characters, training, batch 32"),
     "char_gru": text("char_gru", "language model: GRU 512, 128 characters, training, batch 32"),
