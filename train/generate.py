@@ -55,7 +55,7 @@ def generate(folder: Path, prompt: str, length: int, sampling: Sampling, seed: i
     experiment, info, _, weights = open_run(seed_folders(folder)[0], trust)
     if not info.tokens:
         mend = "--out samples.png draws images" if info.kind == "reconstruction" else "`purezoo predict` is for it"
-        raise UserError(f"{folder} learned a {info.kind}, no language: {mend}")
+        raise UserError(f"{folder} learned no language: {mend}")
     tokens = prompt_tokens(prompt, info)
     yield prompt.encode(errors="surrogateescape").decode(errors="replace")
     reader = reader_of(experiment.model, weights["state"], info.shape[0])

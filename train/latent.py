@@ -1,5 +1,6 @@
 """Pictures of a latent space: what codes between two inputs, along single dimensions and all over a plane decode to."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .reconstruction import Reconstruction, own_unit
 from .samples import write_grid
 from .variational import Variational
 
+NUMBER = re.compile(r"[-+]?\d*\.?\d+")
 PRIOR = "prior"  # names the prior's mean where an input is asked for
 REACH = 3.0  # standard deviations of the prior, each way
 DIMENSIONS = 10  # rows of a picture of traversals, at most
@@ -105,6 +107,8 @@ def one_example(word: str, encoder: Encoder, dataset: Dataset | None) -> Example
         if int(word) >= len(rows):
             raise UserError(f"the test split has {len(rows):,} examples, numbered from 0: there is no {word}")
         return take(dataset.x, rows[[int(word)]])
+    if NUMBER.fullmatch(word):
+        raise UserError(f"examples of the test split are numbered 0, 1, 2, ...: there is no {word}")
     found = read_inputs(word, encoder.info)
     for note in found.notes:
         print(f"purezoo: {note}", file=sys.stderr)

@@ -70,8 +70,8 @@ class Variational:
         low, high, white = float(x.min()), float(x.max()), info.pixel_max or 1.0
         if self.likelihood == "bernoulli" and (low < 0 or high > white):
             raise UserError(
-                f"the Bernoulli likelihood needs values from 0 to {white:g}, and {source} has {low:g} to {high:g}: "
-                "scale them, or choose --task.likelihood gaussian"
+                f"the Bernoulli likelihood needs values from 0 to {white:g} (white), and {source} has "
+                f"{low:g} to {high:g}: scale them, or choose --task.likelihood gaussian"
             )
 
     def loss(self, info: Info) -> Loss:

@@ -111,7 +111,7 @@ def test_eval_does_not_depend_on_the_batch(purezoo, language_run):
     ("flag", "value", "said"),
     [
         ("--length", 0, "--length is at least 1, not 0"),
-        ("--count", -3, "--count is at least 1, not -3"),
+        ("--count", -3, "--count is a number of images, or 0, not -3"),
         ("--seed", -1, "--seed is at least 0 and lies below 2^31, not -1"),
         ("--seed", 2**31, "--seed is at least 0 and lies below 2^31, not 2147483648"),
     ],
@@ -136,7 +136,7 @@ def test_flags_that_do_not_do(purezoo, language_run, flags, said):
 
 
 def test_other_runs_write_no_text(purezoo, digits_run, language_run, text_file):
-    assert "learned a classification, no language" in purezoo("generate", digits_run)[2]
+    assert "learned no language" in purezoo("generate", digits_run)[2]
     assert "purezoo generate RUN" in purezoo("predict", language_run, text_file)[2]
 
 

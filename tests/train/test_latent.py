@@ -114,6 +114,7 @@ def test_what_does_not_go_together_is_refused(purezoo, plane, autoencoder, digit
         (plane, ("--between", 0, *out), "--between takes two inputs"),
         (plane, ("--between", 0, 1, "--count", 1, *out), "at least 2 steps"),
         (plane, ("--traverse", 0, "--count", 1, *out), "at least 2 steps"),
+        (plane, ("--between", 0, "-1", *out), "numbered 0, 1, 2, ...: there is no -1"),
         (plane, ("--between", 0, 360, *out), "the test split has 360 examples, numbered from 0: there is no 360"),
         (plane, ("--between", 0, "large.png", *out), "has 10 x 9 pixels, and the run was trained on 8 x 8"),
         (plane, ("--between", 0, "two.npz", *out), "two.npz holds 2 examples, and one is asked for"),
