@@ -117,6 +117,8 @@ def tree(module: nn.Module, kind: str, of=lambda tensor: tensor) -> dict:
 
 def name_and_axes(layer: nn.Module, name: str, ndim: int) -> tuple[str, tuple[int, ...]]:
     window = tuple(range(2, ndim))
+    if isinstance(layer, nn.Embedding):
+        return "embedding", (0, 1)
     if name == "weight" and isinstance(layer, (nn.ConvTranspose1d, nn.ConvTranspose2d)):
         return "kernel", (*window, 0, 1)
     if name == "weight" and ndim > 1:

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 
 import torch
+from reference_flow import FlowUNet
 from torch import nn
 from torch.nn import functional as F
 
@@ -205,6 +206,7 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
             ),
         ), (8, 6), 0,
     ),
+    "flow_unet": (FlowUNet(2, classes=3, width=16, depth=1, patch=2), (2, 2, 4, 8), 0),
     "conv_vae": (
         network(
             encoder=network(

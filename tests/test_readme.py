@@ -72,6 +72,8 @@ def test_command(line, purezoo, workplace, zoo_folder, tiny, monkeypatch):
     words = [str(meant.get(word, word)) for word in shlex.split(line)[1:]]
     if words[0] == "train" and not {"--resume", "--help"} & set(words):
         words += [*map(str, tiny.get(words[1], ())), *QUICK]
+    if words[0] == "probe":
+        words += ["--labels", "20", "--seeds", "1"]
     code, said, errors = purezoo(*words)
     assert (code, errors) == (0, ""), f"{line}: {errors}"
     assert said
