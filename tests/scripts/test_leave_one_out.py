@@ -67,15 +67,6 @@ def test_a_strange_class_is_told_and_a_file_is_gone_on_with(script, module, plan
     assert (code, errors) == (2, "leave_one_out.py: found.json holds results of other settings: name another file\n")
 
 
-def test_several_seeds_of_a_variational_autoencoder(script, planted):
-    flags = ("--task.likelihood", "gaussian", "--task.deviation", 0.5, "--train.seeds", 2, "--json", "found.json")
-    quick = [flag for flag in planted if flag not in ("--task.noise", 0)]
-    code, said, errors = script("vae_mnist", *quick, *flags)
-    assert (code, errors) == (0, "")
-    assert said.count(" ± ") == 4
-    assert min(json.loads(Path("found.json").read_text())["left_out"]["c"]["network"]) > 0.9
-
-
 def test_what_has_no_classes_or_no_score_is_refused(script, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("bare.npz", x=np.random.default_rng(0).normal(size=(40, 5)))
