@@ -16,7 +16,7 @@ import jax
 import keras
 import numpy as np
 from keras import layers
-from keras_images import autoencoder, conv_vae, decoder
+from keras_images import autoencoder, conv_vae
 from workloads import EMBEDDING, HIDDEN, LATENT, SECOND_BIASES, VOCABULARY, WORKLOADS
 
 
@@ -149,8 +149,9 @@ def trainer(workload: str, form: str, file: str):
 
 
 def samples(form: str):
-    net, n, seeds = decoder(), WORKLOADS["vae_samples"].batch, itertools.count()
-    net = keras.Sequential([net, layers.Activation("sigmoid")])
+    whole, n, seeds = conv_vae(0.0, 1.0), WORKLOADS["vae_samples"].batch, itertools.count()
+    decoder = next(layer for layer in whole.layers if isinstance(layer, keras.Sequential))
+    net = keras.Sequential([decoder, layers.Activation("sigmoid")])
     net.compile(jit_compile=True)
     weights = [variable.value for variable in net.trainable_variables]
     draw = jax.jit(lambda weights, key: net.stateless_call(weights, [], jax.random.normal(key, (n, LATENT)))[0])
@@ -162,7 +163,7 @@ def samples(form: str):
             else:
                 net.predict_on_batch(keras.random.normal((n, LATENT), seed=next(seeds)))
 
-    return sample, size_of(net)
+    return sample, size_of(whole)
 
 
 def one_by_one(workload: str, form: str):
