@@ -119,6 +119,17 @@ class Times(nn.Module):
         return x * self.factor
 
 
+def image_decoder() -> nn.Module:
+    """Codes [B, 5] to images [B, 2, 8, 12]."""
+    return network(
+        start=DenseOnto(5, 2, 3, 8), relu1=nn.ReLU(),
+        up1=nn.ConvTranspose2d(8, 4, 2, stride=2), relu2=nn.ReLU(),
+        conv1=nn.Conv2d(4, 4, 3, padding=1), relu3=nn.ReLU(),
+        up2=nn.ConvTranspose2d(4, 4, 2, stride=2), relu4=nn.ReLU(),
+        output=nn.Conv2d(4, 2, 3, padding=1),
+    )  # fmt: skip
+
+
 # A module, the shape of its input, channels second, and its number of classes; 0 for regression.
 NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
     "linear_regression": (network(dense1=nn.Linear(5, 2)), (8, 5), 0),
@@ -183,13 +194,7 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
                 conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
                 flatten=Flatten(), code=nn.Linear(48, 5),
             ),
-            decoder=network(
-                start=DenseOnto(5, 2, 3, 8), relu1=nn.ReLU(),
-                up1=nn.ConvTranspose2d(8, 4, 2, stride=2), relu2=nn.ReLU(),
-                conv1=nn.Conv2d(4, 4, 3, padding=1), relu3=nn.ReLU(),
-                up2=nn.ConvTranspose2d(4, 4, 2, stride=2), relu4=nn.ReLU(),
-                output=nn.Conv2d(4, 2, 3, padding=1),
-            ),
+            decoder=image_decoder(),
         ), (4, 2, 8, 12), 0,
     ),
     "vae": (
@@ -214,13 +219,7 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
                 conv2=nn.Conv2d(4, 8, 3, padding=1), relu2=nn.ReLU(), pool2=nn.MaxPool2d(2),
                 flatten=Flatten(), posterior=nn.Linear(48, 10), mean=FirstHalf(),
             ),
-            decoder=network(
-                start=DenseOnto(5, 2, 3, 8), relu1=nn.ReLU(),
-                up1=nn.ConvTranspose2d(8, 4, 2, stride=2), relu2=nn.ReLU(),
-                conv1=nn.Conv2d(4, 4, 3, padding=1), relu3=nn.ReLU(),
-                up2=nn.ConvTranspose2d(4, 4, 2, stride=2), relu4=nn.ReLU(),
-                output=nn.Conv2d(4, 2, 3, padding=1),
-            ),
+            decoder=image_decoder(),
         ), (4, 2, 8, 12), 0,
     ),
 }  # fmt: skip

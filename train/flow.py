@@ -14,9 +14,8 @@ from ..models.flows import NO_CLASS, Noisy
 from ..models.vae import draws
 from .data import Dataset, Info
 from .data.info import Kind
-from .tasks import Loss, Sums
+from .tasks import DRAW_SEED, Loss, Sums, keys_of
 
-DRAW_SEED = 0  # of the draws at evaluation: an example's own, by its row, whatever the batch size
 PATHS = 0xF10  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 LOOKS = 8  # times at which an example that is no row of the data is looked at
 
@@ -69,7 +68,7 @@ class FlowMatching:
                 time = (jax.random.uniform(order) + jnp.arange(len(x)) / len(x)) % 1  # evenly over the batch
                 label = jnp.where(jax.random.uniform(hide, label.shape) < self.unlabelled, NO_CLASS, label)
             else:
-                spread, start, order = keys_of(batch["row"])
+                spread, start, order = keys_of(batch["row"], 3)
                 time = draws(jax.random.uniform, order, x.shape[:1])
             data = continuous(info, spread, x)
             errors, state = velocity_errors(apply, params, state, data, start, time, label, key=key, train=train)
@@ -106,12 +105,6 @@ def velocity_errors(apply, params, state, data, start, time, label, *, key=None,
     velocity, state = apply(params, state, noisy, key=key, train=train)
     error = velocity.astype(jnp.float32) - (data - noise)
     return jnp.square(error).reshape(len(data), -1).mean(1), state
-
-
-def keys_of(rows: jax.Array) -> jax.Array:
-    """Of evaluation: three keys of each row of the data, [3, B], whatever the batch holds."""
-    split = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(jax.random.key(DRAW_SEED), row), 3), out_axes=1)
-    return split(rows)
 
 
 # Pixels are whole numbers, which have no density. Spread evenly over [n, n + 1) they have one, and the mean of its

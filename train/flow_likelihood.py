@@ -11,8 +11,9 @@ from ..models.flows import NO_CLASS, guided, log_density
 from .config import Experiment
 from .data import Dataset
 from .evaluation import batches
-from .flow import continuous, keys_of, nats_of_units
+from .flow import continuous, nats_of_units
 from .steps import preparation
+from .tasks import keys_of
 
 EXAMPLES = 100  # in one dispatch
 PROBE = 0x970BE  # folded into an example's key
@@ -32,7 +33,7 @@ def flow_likelihood(
 
     @jax.jit
     def density(weights, batch, i):
-        spread, start, _ = keys_of(batch["row"])
+        spread, start, _ = keys_of(batch["row"], 3)
         x = continuous(info, spread, prepare(batch["x"]))
         keys = jax.vmap(lambda key: jax.random.fold_in(jax.random.fold_in(key, PROBE), i))(start)
         probe = jax.vmap(lambda key: jax.random.rademacher(key, x.shape[1:], x.dtype))(keys)

@@ -13,7 +13,7 @@ from .data import Dataset, read_inputs
 from .data.examples import Examples, number_of, take
 from .encode import Encoder, open_encoder
 from .folder import new_file
-from .reconstruction import Reconstruction, own_unit
+from .reconstruction import Reconstruction, own_values
 from .samples import write_grid
 from .variational import Variational
 
@@ -125,7 +125,6 @@ def images(encoder: Encoder, codes: np.ndarray) -> np.ndarray:
     def decode(weights, codes):
         output = encoder.model.decode(weights["params"], weights["state"], codes)
         output = task.parts(info).expected(output) if isinstance(task, Variational) else output
-        return output * own_unit(info)
+        return own_values(info, output)
 
-    mean = np.asarray(info.x_mean, np.float32) / (info.pixel_max or 1)
-    return np.asarray(decode(encoder.weights, codes)) + mean
+    return np.asarray(decode(encoder.weights, codes))

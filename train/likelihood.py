@@ -13,7 +13,8 @@ from .config import Experiment
 from .data import Dataset, Info
 from .evaluation import batches
 from .steps import preparation
-from .variational import Parts, Variational, keys_of
+from .tasks import keys_of
+from .variational import Parts, Variational
 
 EXAMPLES, CODES = 100, 50  # in one dispatch: examples, and codes of each; memory does not grow with the samples
 
@@ -48,7 +49,7 @@ def importance_weighted(
 def begun(model: Any, parts: Parts, info: Info, weights: dict, x: jax.Array, rows: jax.Array) -> tuple[Any, jax.Array]:
     """What is observed of raw examples x [B, ...], their posterior and a key of each; and the logarithm of an empty
     sum, [B]. The observation is the one that the ELBO is of."""
-    seen, keys = keys_of(rows)
+    seen, keys = keys_of(rows, 2)
     observed = parts.observe(seen, preparation(info)[0](x))
     mean, log_variance = model.encode(weights["params"], weights["state"], parts.standardised(observed))
     return (observed, mean, log_variance, keys), jnp.full(len(x), -jnp.inf)

@@ -10,7 +10,7 @@ from .data.masks import palette
 from .evaluation import Totals, examples, predict_rows
 from .flow import FlowMatching
 from .flow_samples import Drawing, drawer
-from .reconstruction import noise_of_rows, own_unit
+from .reconstruction import noise_of_rows, own_values
 from .steps import Functions, preparation
 
 SAMPLES = 100  # images that a flow leaves behind, of all its classes in turn
@@ -29,7 +29,7 @@ def draw(folder: Path, experiment: Experiment, dataset: Dataset, functions: Func
         x, y = examples(dataset, rows[:6])
         guess = predict_rows(functions, weights, x, len(x)).argmax(-1)
         segmented(Figure(figsize=(6, 2 * len(x)), layout="constrained"), x, y, guess, dataset, folder)
-    is_shown = info.kind == "reconstruction" and len(info.shape) == 3 and info.shape[-1] in (1, 3)
+    is_shown = info.kind == "reconstruction" and info.is_picture
     if is_shown and isinstance(experiment.task, FlowMatching):
         labels = Drawing().labels(experiment, info, SAMPLES)
         made = drawer(experiment, info, weights, Drawing())(labels, experiment.train.seed)
@@ -129,7 +129,7 @@ def restored_images(experiment, dataset: Dataset, functions: Functions, weights:
     info, noise, white = dataset.info, getattr(experiment.task, "noise", 0.0), dataset.info.pixel_max or 1
 
     def own(standardised) -> np.ndarray:
-        return np.asarray(standardised) * np.asarray(own_unit(info)) + np.asarray(info.x_mean, np.float32) / white
+        return np.asarray(own_values(info, standardised))
 
     prepare, raw = preparation(info)[0], examples(dataset, rows)[0].astype(np.float32)
     seen = raw + noise * white * np.asarray(noise_of_rows(rows[: len(raw)], info.shape))

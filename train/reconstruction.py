@@ -11,9 +11,8 @@ import numpy as np
 from ..errors import UserError
 from .data import Info
 from .data.info import Kind
-from .tasks import Loss, Sums
+from .tasks import DRAW_SEED, Loss, Sums
 
-NOISE_SEED = 0  # of the noise at evaluation: an example's own, by its row, whatever the batch size
 CORRUPTION = 0xC0  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 SILENT = 1e-3  # a unit of the code below this magnitude counts as silent
 
@@ -100,6 +99,11 @@ def own_unit(info: Info) -> jax.Array:
     return jnp.asarray(info.x_std, jnp.float32) / info.pixel_max if info.pixel_max else jnp.ones(1)
 
 
+def own_values(info: Info, x: jax.Array) -> jax.Array:
+    """Standardised images x [B, H, W, C] in the pixels' own units, where white is 1."""
+    return x * own_unit(info) + jnp.asarray(info.x_mean, jnp.float32) / (info.pixel_max or 1)
+
+
 def noise_of_batch(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Of a training step: standard normal numbers."""
     return jax.random.normal(jax.random.fold_in(key, CORRUPTION), shape)
@@ -107,7 +111,7 @@ def noise_of_batch(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 def noise_of_rows(rows: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Of evaluation: standard normal numbers [B, *shape], the same for a row of the data whatever the batch holds."""
-    keys = jax.vmap(lambda row: jax.random.fold_in(jax.random.key(NOISE_SEED), row))(rows)
+    keys = jax.vmap(lambda row: jax.random.fold_in(jax.random.key(DRAW_SEED), row))(rows)
     return jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
 
 

@@ -13,7 +13,7 @@ from .data import Info
 from .flow import FlowMatching
 from .flow_samples import Drawing, drawer
 from .folder import new_file
-from .reconstruction import own_unit
+from .reconstruction import own_values
 from .serve import open_run, seed_folders
 from .variational import Variational
 
@@ -47,12 +47,11 @@ def write_samples(folder: Path, out: Path, count: int, seed: int, trust: bool, d
 
 def sampler(model: Any, task: Variational, info: Info, count: int) -> Callable:
     """Jitted (weights, key) -> what codes drawn from the prior decode to: [count, H, W, C], in which white is 1."""
-    mean = np.asarray(info.x_mean, np.float32) / (info.pixel_max or 1)
 
     @jax.jit
     def sample(weights, key):
         output = model.sample(weights["params"], weights["state"], key, count)
-        return task.parts(info).expected(output) * own_unit(info) + mean
+        return own_values(info, task.parts(info).expected(output))
 
     return sample
 

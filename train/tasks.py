@@ -23,6 +23,13 @@ from .data.text import NOTHING
 
 Loss = Callable[..., tuple[jax.Array, tuple[dict, dict]]]
 Sums = Mapping[str, tuple[np.ndarray, np.ndarray]]
+DRAW_SEED = 0  # of random numbers at evaluation: an example's own, by its row, whatever the batch size
+
+
+def keys_of(rows: jax.Array, n: int) -> jax.Array:
+    """Of evaluation: n keys of each row of the data, [n, B], whatever the batch holds."""
+    split = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(jax.random.key(DRAW_SEED), row), n), out_axes=1)
+    return split(rows)
 
 
 class Task(Protocol):

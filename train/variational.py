@@ -15,9 +15,8 @@ from .data import Dataset, Info
 from .data.examples import Ragged
 from .data.info import Kind
 from .reconstruction import own_unit
-from .tasks import Loss, Sums
+from .tasks import Loss, Sums, keys_of
 
-DRAW_SEED = 0  # of the draws at evaluation: an example's own, by its row, whatever the batch size
 OBSERVATION = 0x0B5  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 ACTIVE = 0.01  # a unit is active where its posterior mean varies more than this (Burda et al. 2015, section 5.2)
 LEVELS = 256  # of a byte
@@ -79,7 +78,7 @@ class Variational:
 
         def loss(apply, params, state, batch, *, key=None, train=False):
             weight, n = batch["weight"], batch["weight"].sum()
-            seen, latent = jax.random.split(jax.random.fold_in(key, OBSERVATION)) if train else keys_of(batch["row"])
+            seen, latent = jax.random.split(jax.random.fold_in(key, OBSERVATION)) if train else keys_of(batch["row"], 2)
             observed = parts.observe(seen, batch["x"])
             y, state = apply(params, state, parts.standardised(observed), key=latent, train=train)
             if not isinstance(y, VAEOutput):
@@ -182,9 +181,3 @@ class Parts:
         """The mean of the distribution that an output stands for, standardised."""
         output = output.astype(jnp.float32)
         return self.standardised(jax.nn.sigmoid(output)) if self.bernoulli else output
-
-
-def keys_of(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of evaluation: keys for what is observed and for the code, of each row of the data, whatever the batch holds."""
-    keys = jax.vmap(lambda row: jax.random.split(jax.random.fold_in(jax.random.key(DRAW_SEED), row)))(rows)
-    return keys[:, 0], keys[:, 1]

@@ -17,9 +17,10 @@ from purezoo.train.cli import run
 from purezoo.train.config import Experiment
 from purezoo.train.data import Dataset
 from purezoo.train.evaluation import of_seed, totals
-from purezoo.train.flow import FlowMatching, continuous, keys_of, raw_values
+from purezoo.train.flow import FlowMatching, continuous, raw_values
 from purezoo.train.flow_likelihood import flow_likelihood
 from purezoo.train.flow_samples import Drawing
+from purezoo.train.tasks import keys_of
 
 N, SHAPE = 40, (2, 2, 1)
 random = np.random.default_rng(0)
@@ -71,7 +72,7 @@ def test_metrics_do_not_depend_on_the_batch(record):
 
 
 def test_the_loss_of_an_example_by_hand(record):
-    spread, start, order = (keys[0] for keys in keys_of(jnp.array([3])))
+    spread, start, order = (keys[0] for keys in keys_of(jnp.array([3]), 3))
     data = standardised(BYTES[3]) + jax.random.uniform(spread, SHAPE) / STD
     noise, t = jax.random.normal(start, SHAPE), jax.random.uniform(order, ())
     mean = LABELS[3]
@@ -120,7 +121,7 @@ def likelihood(record, rows=4, samples=1, steps=60):
 
 
 def test_the_likelihood_is_that_of_the_normal_distribution_in_bytes(record):
-    spread = keys_of(jnp.arange(4))[0]
+    spread = keys_of(jnp.arange(4), 3)[0]
     values = np.asarray(continuous(record, spread, standardised(BYTES[:4]))).reshape(4, -1)
     density = stats.norm.logpdf(values, LABELS[:4, None], 0.5) - np.log(STD)  # in the units of bytes
     found = likelihood(record)
