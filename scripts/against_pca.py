@@ -11,17 +11,14 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-import jax
 import numpy as np
-from sklearn.decomposition import PCA
 
 from purezoo.errors import UserError
 from purezoo.train.data import Dataset
 from purezoo.train.evaluation import errors_of_split
 from purezoo.train.folder import load_data
-from purezoo.train.reconstruction import own_unit
+from purezoo.train.principal import code_width, principal
 from purezoo.train.serve import open_run, seed_folders
-from purezoo.train.steps import input_spec, preparation
 
 
 def main() -> int:
@@ -31,7 +28,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         errors, width, dataset = measured(args.run, args.data_dir)
-        pca = pca_error(dataset, width)
+        pca = principal(dataset, width)(dataset.x[dataset.splits["test"]]).mean(dtype=np.float64)
     except UserError as error:
         parser.error(str(error))
     spread = f" ± {np.std(errors, ddof=1):.6f} ({len(errors)} seeds)" if len(errors) > 1 else ""
@@ -52,22 +49,7 @@ def measured(run: Path, data_dir: str) -> tuple[list[float], int, Dataset]:
         data = experiment.data.moved_to(data_dir) if data_dir else experiment.data
         dataset = load_data(dataclasses.replace(experiment, data=data), home)
         errors.append(float(errors_of_split(functions, weights, dataset, "test", 256).mean(dtype=np.float64)))
-    code = jax.eval_shape(model.encode, weights["params"], weights["state"], input_spec(info, 1))
-    return errors, code.shape[1], dataset
-
-
-def pca_error(dataset: Dataset, components: int) -> float:
-    """The mean squared error of the test split, restored from its principal components."""
-    prepare, unit = preparation(dataset.info)[0], np.asarray(own_unit(dataset.info))
-
-    def examples(split: str) -> np.ndarray:
-        return np.asarray(prepare(dataset.x[dataset.splits[split]]) * unit).reshape(len(dataset.splits[split]), -1)
-
-    train, test = examples("train"), examples("test")
-    if components > min(train.shape):
-        raise UserError(f"{components} components are more than {min(train.shape)}, all that there are")
-    pca = PCA(components, random_state=0).fit(train)
-    return float(np.mean((pca.inverse_transform(pca.transform(test)) - test) ** 2, dtype=np.float64))
+    return errors, code_width(model, info, weights), dataset
 
 
 if __name__ == "__main__":

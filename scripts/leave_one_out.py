@@ -12,6 +12,7 @@ What --json holds already is not trained again.
 """
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable
@@ -19,9 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
-from sklearn.decomposition import PCA
 from sklearn.metrics import roc_auc_score
 
 from purezoo.errors import Interrupted, UserError
@@ -32,10 +31,9 @@ from purezoo.train.encode import classes_of, has_classes, open_encoder
 from purezoo.train.evaluation import compute_rows
 from purezoo.train.flags import parse_experiment, words
 from purezoo.train.folder import write_json
-from purezoo.train.reconstruction import own_unit
+from purezoo.train.principal import code_width, principal
 from purezoo.train.run import Options, train
 from purezoo.train.serve import open_run, seed_folders
-from purezoo.train.steps import input_spec, preparation
 
 
 @dataclass(frozen=True)
@@ -110,26 +108,13 @@ def without(left: str, experiment: config.Experiment, source: Path | None, every
         for home in seed_folders(folder):
             _, info, functions, weights = open_run(home, trust=True)
             areas.append(area(lambda x, f=functions, w=weights: compute_rows(f.errors, w, x, 256), usual, strange))
-    model = experiment.model.build()
-    code: Any = jax.eval_shape(model.encode, weights["params"], weights["state"], input_spec(info, 1))
-    return {"network": areas, "pca": area(principal(dataset, jax.tree.leaves(code)[0].shape[1]), usual, strange)}
+    width = min(code_width(experiment.model.build(), info, weights), len(dataset.splits["train"]), math.prod(info.shape))
+    return {"network": areas, "pca": area(principal(dataset, width), usual, strange)}
 
 
 def area(score: Callable[[np.ndarray], np.ndarray], usual: np.ndarray, strange: np.ndarray) -> float:
     """Under the ROC curve of a score of raw examples [N, ...]: 1 where it is higher for all strange ones."""
     return float(roc_auc_score([0] * len(usual) + [1] * len(strange), np.concatenate([score(usual), score(strange)])))
-
-
-def principal(dataset: Dataset, components: int) -> Callable[[np.ndarray], np.ndarray]:
-    """raw x [N, ...] -> the squared error [N] of what the training split's principal components leave of x."""
-    prepare, unit = preparation(dataset.info)[0], np.asarray(own_unit(dataset.info))
-
-    def flat(x: np.ndarray) -> np.ndarray:
-        return np.asarray(prepare(x) * unit).reshape(len(x), -1)
-
-    fitted = flat(dataset.x[dataset.splits["train"]])
-    pca = PCA(min(components, *fitted.shape), random_state=0).fit(fitted)
-    return lambda x: np.square(pca.inverse_transform(pca.transform(flat(x))) - flat(x)).mean(1)
 
 
 if __name__ == "__main__":

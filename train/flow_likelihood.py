@@ -12,6 +12,7 @@ from .config import Experiment
 from .data import Dataset
 from .evaluation import batches
 from .flow import continuous, nats_of_units
+from .progress import counted
 from .steps import preparation
 from .tasks import keys_of
 
@@ -43,7 +44,7 @@ def flow_likelihood(
     total, n = 0.0, 0.0
     rows = dataset.splits[split]
     with contextlib.closing(batches(dataset, rows, min(EXAMPLES, len(rows)))) as found:
-        for batch in found:
+        for batch in counted(found, len(rows)):
             each = np.mean([np.asarray(density(weights, batch, i), np.float64) for i in range(samples)], 0)
             total, n = total + (each * batch["weight"]).sum(), n + batch["weight"].sum()
     nats = float(total / n) - nats_of_units(info)

@@ -12,6 +12,7 @@ from ..errors import UserError
 from .config import Experiment
 from .data import Dataset, Info
 from .evaluation import batches
+from .progress import counted
 from .steps import preparation
 from .tasks import keys_of
 from .variational import Parts, Variational
@@ -34,8 +35,9 @@ def importance_weighted(
     begin = jax.jit(lambda *args: begun(model, parts, info, *args))
     step = jax.jit(lambda *args: stepped(model, parts, samples, *args))
     total, n = 0.0, 0.0
-    with contextlib.closing(batches(dataset, dataset.splits[split], EXAMPLES)) as found:
-        for batch in found:
+    rows = dataset.splits[split]
+    with contextlib.closing(batches(dataset, rows, EXAMPLES)) as found:
+        for batch in counted(found, len(rows)):
             memory, log_sum = begin(weights, batch["x"], batch["row"])
             for i in range(-(-samples // CODES)):
                 log_sum = step(weights, memory, log_sum, i)

@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 DETAILS = ("iou_", "naive_", "seasonal_")  # metrics that no line of progress shows: single classes, and baselines
 
@@ -73,6 +73,19 @@ class Progress:
         if step <= first:
             return "?"
         return duration((now - then) / (step - first) * (self.steps - step))
+
+
+def counted(batches: Iterable[dict], examples: int) -> Iterator[dict]:
+    """The same batches; on a terminal, how many examples are done stands on standard error until the last is."""
+    started, done, live = time.perf_counter(), 0, sys.stderr.isatty()
+    for batch in batches:
+        yield batch
+        done += int(batch["weight"].sum())
+        if live:
+            left = duration((time.perf_counter() - started) / max(done, 1) * (examples - done))
+            print(f"\r\x1b[K{done:,} of {examples:,} examples, {left} left", end="", file=sys.stderr, flush=True)
+    if live:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -210,11 +210,13 @@ def single(experiment: Experiment, seed: int) -> Experiment:
 def opening(experiment: Experiment, dataset: Dataset, seeds: list[int], together: bool) -> str:
     """The first lines of a run."""
     counts = ", ".join(f"{n:,} {name}" for name, n in dataset.info.counts.items())
+    steps, warmup = total_steps(experiment, dataset), getattr(experiment.task, "warmup", 0)
     lines = [
         f"{type(experiment.model).__name__} on {experiment.data.source} ({counts}), {device_name()}",
-        f"{total_steps(experiment, dataset):,} steps of {experiment.train.batch_size} examples, "
-        f"{experiment.train.epochs:g} epochs",
+        f"{steps:,} steps of {experiment.train.batch_size} examples, {experiment.train.epochs:g} epochs",
     ]
+    if warmup > steps:
+        lines.append(f"these are fewer than --task.warmup {warmup}: the KL divergence never gets its whole weight")
     if len(seeds) > 1:
         how = "in one program" if together else "one after another, which is faster here"
         how = how if together or experiment.train.together == "auto" else "one after another"

@@ -209,8 +209,10 @@ def test_codes_and_anomalies_of_a_vae(purezoo, vae_run, tmp_path):
 
 def test_a_collapsed_posterior_is_told(purezoo):
     short = ("--train.epochs", 15, "--train.batch-size", 32, "--optimizer.learning-rate", 0.01)
-    code, said, _ = purezoo("train", "vae_mnist", *DIGITS, *short, "--task.beta", 1000, "--out", "run")
+    strong = ("--task.beta", 1000, "--task.warmup", 700)
+    code, said, _ = purezoo("train", "vae_mnist", *DIGITS, *short, *strong, "--out", "run")
     assert code == 0
+    assert "fewer than --task.warmup 700" in said
     assert "active_units 0.0000" in said
     assert "the posterior has collapsed" in said
 

@@ -1,0 +1,38 @@
+"""Principal component analysis, the linear rival of an autoencoder with as many numbers in its code."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..errors import UserError
+from .data import Dataset
+from .reconstruction import own_unit
+from .steps import input_spec, preparation
+
+
+def principal(dataset: Dataset, components: int) -> Callable[[np.ndarray], np.ndarray]:
+    """raw x [N, ...] -> the mean squared error [N] of what the training split's principal components leave of x, in the
+    pixels' own units, in which white is 1 (of tables in standard deviations).
+
+    Raises UserError for more components than there are.
+    """
+    from sklearn.decomposition import PCA
+
+    prepare, unit = preparation(dataset.info)[0], np.asarray(own_unit(dataset.info))
+
+    def flat(x: np.ndarray) -> np.ndarray:
+        return np.asarray(prepare(x) * unit).reshape(len(x), -1)
+
+    fitted = flat(dataset.x[dataset.splits["train"]])
+    if components > min(fitted.shape):
+        raise UserError(f"{components} components are more than {min(fitted.shape)}, all that there are")
+    pca = PCA(components, random_state=0).fit(fitted)
+    return lambda x: np.square(pca.inverse_transform(pca.transform(flat(x))) - flat(x)).mean(1)
+
+
+def code_width(model: Any, info: Any, weights: dict) -> int:
+    """Numbers in the code of a model with `encode`; of a variational autoencoder in the mean of its posterior."""
+    code = jax.eval_shape(model.encode, weights["params"], weights["state"], input_spec(info, 1))
+    return jax.tree.leaves(code)[0].shape[1]
