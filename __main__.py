@@ -4,12 +4,17 @@ import ctypes
 import logging
 import os
 import sys
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
+
+YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"  # what XLA leaves to that library
 
 
 def main() -> None:
     """The entry point of `purezoo` and `python -m purezoo`."""
     keep_freed_memory()
+    convolve_on_all_cores()
     cache_folder = Path(
         os.environ.get("PUREZOO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "purezoo"
     )
@@ -39,6 +44,19 @@ def keep_freed_memory() -> None:
         return
     for parameter, value in ((mmap_max, 0), (trim_threshold, -1), (top_pad, 256 * 2**20), (arena_max, 1)):
         mallopt(parameter, value)
+
+
+def convolve_on_all_cores() -> None:
+    """Tells XLA to leave the convolutions on a CPU to Eigen: those of YNNPACK, the default of jaxlib 0.10, occupy one
+    core for each 64 output channels.
+
+    Does nothing where XLA_FLAGS says what YNNPACK is for, or names a file, nor with another jaxlib or a TPU's library:
+    a flag that one does not know ends the process.
+    """
+    flags = os.environ.get("XLA_FLAGS", "").strip()
+    settled = YNNPACK in flags or (flags and not flags.startswith("--"))
+    if version("jaxlib").startswith("0.10.") and not settled and not find_spec("libtpu"):
+        os.environ["XLA_FLAGS"] = f"{flags} {YNNPACK}=-individual_convolution".strip()
 
 
 if __name__ == "__main__":

@@ -108,8 +108,9 @@ def without(left: str, experiment: config.Experiment, source: Path | None, every
         for home in seed_folders(folder):
             _, info, functions, weights = open_run(home, trust=True)
             areas.append(area(lambda x, f=functions, w=weights: compute_rows(f.errors, w, x, 256), usual, strange))
-    width = min(code_width(experiment.model.build(), info, weights), len(dataset.splits["train"]), math.prod(info.shape))
-    return {"network": areas, "pca": area(principal(dataset, width), usual, strange)}
+    most = min(len(dataset.splits["train"]), math.prod(info.shape))
+    components = min(code_width(experiment.model.build(), info, weights), most)
+    return {"network": areas, "pca": area(principal(dataset, components), usual, strange)}
 
 
 def area(score: Callable[[np.ndarray], np.ndarray], usual: np.ndarray, strange: np.ndarray) -> float:

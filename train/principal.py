@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import UserError
 from .data import Dataset
+from .data.examples import take
 from .reconstruction import own_unit
 from .steps import input_spec, preparation
 
@@ -25,7 +26,7 @@ def principal(dataset: Dataset, components: int) -> Callable[[np.ndarray], np.nd
     def flat(x: np.ndarray) -> np.ndarray:
         return np.asarray(prepare(x) * unit).reshape(len(x), -1)
 
-    fitted = flat(dataset.x[dataset.splits["train"]])
+    fitted = flat(take(dataset.x, dataset.splits["train"]))
     if components > min(fitted.shape):
         raise UserError(f"{components} components are more than {min(fitted.shape)}, all that there are")
     pca = PCA(components, random_state=0).fit(fitted)

@@ -11,9 +11,10 @@ from itertools import count as count_from
 from itertools import islice
 from pathlib import Path
 
-from purezoo.__main__ import keep_freed_memory
+from purezoo.__main__ import convolve_on_all_cores, keep_freed_memory
 
 keep_freed_memory()  # as the command does, before jax is imported
+convolve_on_all_cores()
 
 import arrays  # noqa: E402
 import decoding  # noqa: E402
