@@ -189,6 +189,16 @@ def test_evaluation_is_the_summary_and_the_bound_is_tighter(purezoo, vae_run):
     assert "60 codes for each" in purezoo("eval", vae_run, "--samples", 60)[1]
 
 
+def test_in_parts_and_in_half_precision_it_learns_as_well(purezoo, vae_run, tmp_path):
+    other = ("--train.accumulate", "4", "--train.precision", "bfloat16", "--train.epochs", "20")
+    run = train(tmp_path / "parts", "vae_mnist", *DIGITS, *other)
+    elbo, whole = (
+        json.loads((folder / "summary.json").read_text())["metrics"]["test"]["elbo"] for folder in (run, vae_run)
+    )
+    assert elbo == pytest.approx(whole, abs=0.05)
+    assert elbo != whole
+
+
 def test_images_are_drawn_by_seed(purezoo, vae_run):
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         code, out, errors = purezoo("generate", vae_run, "--out", f"{name}.png", "--seed", seed, "--count", 5)
