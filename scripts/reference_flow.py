@@ -1,4 +1,4 @@
-"""The U-Net of flows, as PyTorch has it, for scripts/reference_outputs.py: images at time 1 that have no class."""
+"""The U-Net of flows, as PyTorch has it: for scripts/reference_outputs.py, and for the benchmark."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Condition(nn.Module):
-    """What time 1 and no class tell, [1, features]."""
+    """Time [B] and class [B], of which the last is none, -> [B, features]."""
 
     def __init__(self, classes: int, features: int):
         super().__init__()
@@ -16,9 +16,10 @@ class Condition(nn.Module):
         self.label = nn.Embedding(classes + 1, features)
         self.speed = torch.linspace(math.log(0.1), math.log(1000), features // 2).exp()
 
-    def forward(self):
-        waves = torch.cat([self.speed.cos(), self.speed.sin()]).to(self.time1.weight.dtype)
-        return (self.time2(F.silu(self.time1(waves))) + self.label.weight[-1])[None]
+    def forward(self, time, label):
+        angle = time[:, None] * self.speed
+        waves = torch.cat([angle.cos(), angle.sin()], 1).to(self.time1.weight.dtype)
+        return self.time2(F.silu(self.time1(waves))) + self.label(label)
 
 
 class Block(nn.Module):
@@ -73,11 +74,15 @@ class Level(nn.Module):
 
 
 class FlowUNet(nn.Module):
+    """Images [B, C, H, W], time [B], class [B] to velocities of the images' shape; else time is 1, and no class."""
+
     def __init__(self, channels: int, classes: int, width: int, depth: int, patch: int):
         super().__init__()
         self.condition, self.level = Condition(classes, 4 * width), Level(width, 4 * width, depth)
         self.patches = nn.Conv2d(channels, width, patch, patch)
         self.norm, self.output = nn.GroupNorm(8, width), nn.ConvTranspose2d(width, channels, patch, patch)
 
-    def forward(self, x):
-        return self.output(F.silu(self.norm(self.level(self.patches(x), self.condition()))))
+    def forward(self, x, time=None, label=None):
+        if time is None:
+            time, label = torch.ones(len(x)), torch.full((len(x),), self.condition.label.num_embeddings - 1)
+        return self.output(F.silu(self.norm(self.level(self.patches(x), self.condition(time, label)))))
