@@ -13,6 +13,6 @@ EXPERIMENT = Experiment(
     model=ConvVAE(latent=256, width=32),
     data=Data(source="tfds:cifar10", validation=0.1),
     task=Variational(likelihood="gaussian", deviation=0.06),
-    optimizer=Optimizer(name="adam", learning_rate=2e-3, ema=0.999, schedule=Schedule("cosine_decay")),
-    train=Train(batch_size=128, epochs=15),
+    optimizer=Optimizer(name="adam", learning_rate=1e-3, ema=0.999, schedule=Schedule("cosine_decay")),
+    train=Train(batch_size=32, epochs=15),
 )
