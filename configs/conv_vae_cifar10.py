@@ -1,6 +1,11 @@
 """A convolutional variational autoencoder on CIFAR-10, whose bound is in bits per dimension of the bytes.
 
+Of the other settings that were tried one has a test figure: batches of 128 at twice the learning rate, 6.41 bits.
+
 `purezoo train conv_vae_cifar10 --data.dir FOLDER`
+
+Measured on the test split: ELBO -13171.2209 nats (seed 0), 3,192,195 parameters,
+35 min in all, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import ConvVAE
