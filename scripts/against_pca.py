@@ -38,7 +38,7 @@ def main() -> int:
         else:
             pca = principal(dataset, width)(take(dataset.x, dataset.splits["test"])).mean(dtype=np.float64)
     except UserError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: {error}\n")
     spread = f" ± {np.std(found, ddof=1):.6f} ({len(found)} seeds)" if len(found) > 1 else ""
     print(f"autoencoder, code of {width:4}: {np.mean(found):.6f}{spread} {unit}".rstrip())
     print(f"PCA, components {width:8}: {pca:.6f} {unit}".rstrip())

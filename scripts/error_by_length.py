@@ -28,7 +28,7 @@ def main() -> int:
     try:
         lengths, found = by_length(args.run)
     except UserError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: {error}\n")
     print("length  " + "".join(f"{name:>20}" for name in found))
     for i, length in enumerate(lengths):
         cells = (f"{values[:, i].mean():.4f} ± {spread(values[:, i]):.4f}" for values in found.values())

@@ -47,7 +47,7 @@ def main() -> int:
         drawing = Drawing((), args.steps, args.guidance, args.sampler)
         found = judged(args.run, args.classifier, drawing, args.count, args.seed, args.data_dir)
     except UserError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: {error}\n")
     if args.json:
         print(json.dumps(vars(args) | found, default=str))
         return 0

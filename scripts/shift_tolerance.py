@@ -31,7 +31,7 @@ def main() -> int:
     try:
         found = {run: accuracies(run, range(args.most + 1), args.data_dir) for run in args.runs}
     except UserError as error:
-        parser.error(str(error))
+        parser.exit(2, f"{parser.prog}: {error}\n")
     print("pixels " + "".join(f"{run.name:>24}" for run in found))
     for shift in range(args.most + 1):
         cells = (f"{a[:, shift].mean():8.2%} ± {spread(a[:, shift]):6.2%}" for a in found.values())

@@ -1,12 +1,15 @@
 """The commands that put a finished run to use, `purezoo eval | predict | encode | ...`; cli.py calls them."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
 from .flags import words_and_flags
+
+LARGEST_GRID = 10_000  # images in a picture
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,11 @@ def generate(args: list[str]) -> int:
         raise UserError(f"--length is at least 1, not {flags.length}")
     if flags.count < 0:
         raise UserError(f"--count is a number of images, or 0, not {flags.count}")
+    most = math.isqrt(LARGEST_GRID) if flags.manifold else LARGEST_GRID
+    if flags.count > most:
+        raise UserError(
+            f"--count {flags.count}: a picture holds at most {most:,} images" + (" a side" if flags.manifold else "")
+        )
     if not 0 <= flags.seed < 2**31:
         raise UserError(f"--seed is at least 0 and lies below 2^31, not {flags.seed}")
     if flags.between or flags.traverse or flags.manifold:

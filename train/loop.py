@@ -218,8 +218,11 @@ def _stop_if_not_finite(failed, seeds: list[int], checkpointer) -> None:
         return
     step, seed = min(bad)
     kept = checkpointer().latest
+    advice = "Lower --optimizer.learning-rate or try --optimizer.clip"
+    if step == 0:
+        advice = "Nothing was learned yet: look at the data and at the settings of the task and of the network"
     raise UserError(
-        f"the loss of seed {seed} is not finite at step {step}. Lower --optimizer.learning-rate or try --optimizer.clip"
+        f"the loss of seed {seed} is not finite at step {step}. {advice}"
         + (f". The checkpoint of step {kept.step} is kept." if kept else ".")
     )
 

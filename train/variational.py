@@ -20,6 +20,7 @@ from .tasks import Loss, Sums, keys_of
 OBSERVATION = 0x0B5  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 ACTIVE = 0.01  # a unit is active where its posterior mean varies more than this (Burda et al. 2015, section 5.2)
 LEVELS = 256  # of a byte
+DARK = 0.2  # share of white that the brightest value of binarised data reaches at least
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,10 @@ class Variational:
     def __post_init__(self):
         if not 0 < self.deviation < math.inf:
             raise UserError(f"--task.deviation is a positive number, not {self.deviation}")
-        if not 0 <= self.beta < math.inf or self.warmup < 0:
-            raise UserError(f"--task.beta and --task.warmup are at least 0, not {self.beta} and {self.warmup}")
+        if not 0 <= self.beta < math.inf:
+            raise UserError(f"--task.beta is a number of at least 0, not {self.beta}")
+        if self.warmup < 0:
+            raise UserError(f"--task.warmup is a number of steps, or 0, not {self.warmup}")
 
     def outputs(self, info: Info) -> int:
         return info.shape[-1]
@@ -63,6 +66,12 @@ class Variational:
         values = dataset.x.x if isinstance(dataset.x, Ragged) else dataset.x
         assert isinstance(values, np.ndarray)
         self.check_values(values, dataset.info, dataset.info.source)
+        highest, white = float(values.max()), dataset.info.pixel_max or 1.0
+        if highest < white * DARK:
+            raise UserError(
+                f"{dataset.info.source} has values of at most {highest:g}, and white is taken to be {white:g}: "
+                "hardly a pixel would be drawn to be 1. Scale the values to lie from 0 to 1 or to 255"
+            )
 
     def check_values(self, x: np.ndarray, info: Info, source: str) -> None:
         """As `check_data`, of raw values."""

@@ -229,6 +229,7 @@ def test_a_collapsed_posterior_is_told(purezoo):
 
 def test_what_does_not_go_together_is_refused(purezoo, vae_run, digits_run, tmp_path):
     np.savez("negative.npz", x=random.normal(size=(30, 8, 8, 1)).astype(np.float32))
+    np.savez("dark.npz", x=random.integers(0, 17, (30, 8, 8, 1)))
     (tmp_path / "mine.png").write_text("mine")
     few = ("--train.batch-size", 4)
     for args, message in (
@@ -236,11 +237,20 @@ def test_what_does_not_go_together_is_refused(purezoo, vae_run, digits_run, tmp_
             ("train", "vae_mnist", "--data.source", "negative.npz", *few),
             "the Bernoulli likelihood needs values from 0 to",
         ),
+        (
+            ("train", "vae_mnist", "--data.source", "dark.npz", *few),
+            "has values of at most 16, and white is taken to be 255",
+        ),
         (("train", "vae_mnist", *DIGITS, "--model.latent", 0), "a code has at least 1 number"),
-        (("train", "vae_mnist", "--data.source", "digits", "--task.warmup", -1), "--task.warmup are at least 0"),
+        (
+            ("train", "vae_mnist", "--data.source", "digits", "--task.warmup", -1),
+            "--task.warmup is a number of steps, or 0, not -1",
+        ),
         (("predict", vae_run, "negative.npz"), "the Bernoulli likelihood needs values from 0 to 16"),
         (("eval", digits_run, "--samples", 5), "--samples is for flows and variational autoencoders"),
         (("eval", vae_run, "--samples", -1), "--samples is a number of draws"),
+        (("generate", vae_run, "--out", "new.png", "--count", 10**8), "a picture holds at most 10,000 images"),
+        (("generate", vae_run, "--out", "new.png", "--manifold", "--count", 101), "at most 100 images a side"),
         (("generate", vae_run), "--out samples.png draws images"),
         (("generate", digits_run, "--out", "new.png"), "has no distribution to draw images from"),
         (("generate", vae_run, "--out", "mine.png"), "is there already, and is not replaced"),
