@@ -33,7 +33,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         found, width, dataset, unit = measured(args.run, args.data_dir)
-        if unit == BITS:
+        if unit:
             pca = principal_bits(dataset, width, "test")
         else:
             pca = principal(dataset, width)(take(dataset.x, dataset.splits["test"])).mean(dtype=np.float64)
@@ -42,7 +42,7 @@ def main() -> int:
     spread = f" ± {np.std(found, ddof=1):.6f} ({len(found)} seeds)" if len(found) > 1 else ""
     print(f"autoencoder, code of {width:4}: {np.mean(found):.6f}{spread} {unit}".rstrip())
     print(f"PCA, components {width:8}: {pca:.6f} {unit}".rstrip())
-    if unit != BITS:
+    if not unit:
         print(f"PCA's error is {pca / np.mean(found):.2f} times the autoencoder's")
     return 0
 
@@ -56,18 +56,19 @@ def measured(run: Path, data_dir: str) -> tuple[list[float], int, Dataset, str]:
     for home in seed_folders(run):
         experiment, info, functions, weights = open_run(home, trust=False)
         model, task = experiment.model.build(), experiment.task
+        unit = BITS if isinstance(task, Variational) else ""
         if info.kind != "reconstruction" or not hasattr(model, "encode"):
             raise UserError(f"{home} is no run of an autoencoder")
-        if isinstance(task, Variational) and task.likelihood != "gaussian":
+        if unit and task.likelihood != "gaussian":
             raise UserError(f"{home} has a likelihood of pixels that are 0 or 1, and PCA has none of those")
         data = experiment.data.moved_to(data_dir) if data_dir else experiment.data
         dataset = load_data(dataclasses.replace(experiment, data=data), home)
-        if isinstance(task, Variational):
+        if unit:
             metrics, _ = evaluate_split(functions, task, weights, dataset, "test", 256)
             found.append(metrics["bits_per_dimension"])
         else:
             found.append(float(errors_of_split(functions, weights, dataset, "test", 256).mean(dtype=np.float64)))
-    return found, code_width(model, info, weights), dataset, BITS if isinstance(task, Variational) else ""
+    return found, code_width(model, info, weights), dataset, unit
 
 
 if __name__ == "__main__":
