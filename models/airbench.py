@@ -1,13 +1,15 @@
-"""The network of the fastest CIFAR-10 trainings: airbench94, six convolutions. Jordan 2024, arXiv:2404.00498."""
+"""The networks of the fastest CIFAR-10 trainings, airbench94 and airbench96. Jordan 2024, arXiv:2404.00498."""
 
 from dataclasses import dataclass
+from operator import add
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.nn import gelu
 
-from .core import Model, chain, named, of_images
+from .core import Model, chain, named, of_images, skip
 from .layers import batch_norm, conv, dense, global_max_pool, max_pool
 
 
@@ -15,34 +17,39 @@ from .layers import batch_norm, conv, dense, global_max_pool, max_pool
 class Airbench:
     """images [B, H, W, C] -> logits [B, classes].
 
-    A convolution of 2 x 2 pixels whose outputs are uncorrelated over photographs, then three blocks, each of two
-    convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32 colour images. Raises ValueError for
-    images of less than 9 x 9 pixels, which are too small for three pools.
+    A convolution of 2 x 2 pixels whose outputs are uncorrelated over photographs, then three blocks, each of two or
+    three convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32 colour images. Raises
+    ValueError for another depth, and for images of less than 9 x 9 pixels, which are too small for three pools.
     """
 
     classes: int = 10
     """classes to tell apart"""
     widths: tuple[int, ...] = (64, 256, 256)
     """channels of each block"""
+    depth: Literal[2, 3] = 2
+    """convolutions of each block; of three, the last two learn what to add to what the first one found (airbench96)"""
     scale: float = 1 / 9
     """of the logits: small ones keep the loss from being sure early"""
 
     def build(self) -> Model:
+        if self.depth not in (2, 3):
+            raise ValueError(f"a block of Airbench has 2 or 3 convolutions, not {self.depth}")
         return of_images(chain(
             named("whitening", _whitening()), gelu,
-            *(named(f"block{i}", _block(width)) for i, width in enumerate(self.widths, 1)),
+            *(named(f"block{i}", _block(width, self.depth)) for i, width in enumerate(self.widths, 1)),
             global_max_pool,
             dense(self.classes, bias=False), lambda x: x * self.scale,
         ))  # fmt: skip
 
 
-def _block(width: int) -> Model:
+def _block(width: int, depth: int) -> Model:
     """[B, H, W, C] -> [B, H // 2, W // 2, width]"""
     norm = batch_norm(momentum=0.6, scale=False)
-    return chain(
-        conv(width, 3, bias=False, kernel_init=_identity_first), max_pool(2), norm, gelu,
-        conv(width, 3, bias=False, kernel_init=_identity_first), norm, gelu,
-    )  # fmt: skip
+    layer = conv(width, 3, bias=False, kernel_init=_identity_first)
+    halve = [layer, max_pool(2), norm, gelu]
+    if depth == 2:
+        return chain(*halve, layer, norm, gelu)
+    return chain(*halve, named("residual", skip(chain(layer, norm, gelu, layer, norm), add)), gelu)
 
 
 def _identity_first(key, shape, dtype):
