@@ -45,6 +45,13 @@ class Around(nn.Sequential):
         return torch.cat([x, super().forward(x)], 1)
 
 
+class Plus(nn.Sequential):
+    """The input plus what the layers make of it."""
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
 def two_convolutions(channels: int, width: int) -> nn.Module:
     return network(
         conv1=nn.Conv2d(channels, width, 3, padding=1, bias=False), batch_norm1=nn.BatchNorm2d(width), relu1=nn.ReLU(),
@@ -64,15 +71,24 @@ def unet_level(channels: int, width: int, depth: int) -> dict[str, nn.Module]:
     }
 
 
-def airbench_block(channels: int, width: int) -> nn.Module:
-    norms = [nn.BatchNorm2d(width, momentum=0.4) for _ in range(2)]
-    for norm in norms:
-        norm.register_parameter("weight", None)
-    return network(
-        conv1=nn.Conv2d(channels, width, 3, padding=1, bias=False), pool=nn.MaxPool2d(2),
-        batch_norm1=norms[0], gelu1=nn.GELU("tanh"),
-        conv2=nn.Conv2d(width, width, 3, padding=1, bias=False), batch_norm2=norms[1], gelu2=nn.GELU("tanh"),
-    )  # fmt: skip
+def airbench_block(channels: int, width: int, depth: int = 2) -> nn.Module:
+    first, second, third = (
+        airbench_layers(channels, width),
+        airbench_layers(width, width),
+        airbench_layers(width, width),
+    )
+    halved = {"conv1": first[0], "pool": nn.MaxPool2d(2), "batch_norm1": first[1], "gelu1": nn.GELU("tanh")}
+    if depth == 2:
+        return network(**halved, conv2=second[0], batch_norm2=second[1], gelu2=nn.GELU("tanh"))
+    added = {"conv1": second[0], "batch_norm1": second[1], "gelu1": nn.GELU("tanh")}
+    added |= {"conv2": third[0], "batch_norm2": third[1]}
+    return network(**halved, residual=Plus(OrderedDict(added)), gelu2=nn.GELU("tanh"))
+
+
+def airbench_layers(channels: int, width: int) -> tuple[nn.Module, nn.Module]:
+    norm = nn.BatchNorm2d(width, momentum=0.4)
+    norm.register_parameter("weight", None)
+    return nn.Conv2d(channels, width, 3, padding=1, bias=False), norm
 
 
 class CausalConv(nn.Conv1d):
@@ -158,14 +174,16 @@ NETWORKS: dict[str, tuple[nn.Module, tuple[int, ...], int]] = {
             dense3=nn.Linear(84, 3),
         ), (4, 1, 16, 16), 3,
     ),
-    "airbench": (
-        network(
-            whitening=nn.Conv2d(1, 8, 2), gelu1=nn.GELU("tanh"),
-            block1=airbench_block(8, 6), block2=airbench_block(6, 8),
-            pool=nn.AdaptiveMaxPool2d(1), flatten=Flatten(),
-            dense1=nn.Linear(8, 3, bias=False), scale=Times(1 / 9),
-        ), (6, 1, 10, 10), 3,
-    ),
+    **{
+        name: (
+            network(
+                whitening=nn.Conv2d(1, 8, 2), gelu1=nn.GELU("tanh"),
+                block1=airbench_block(8, 6, depth), block2=airbench_block(6, 8, depth),
+                pool=nn.AdaptiveMaxPool2d(1), flatten=Flatten(),
+                dense1=nn.Linear(8, 3, bias=False), scale=Times(1 / 9),
+            ), (6, 1, 10, 10), 3,
+        ) for name, depth in (("airbench", 2), ("airbench96", 3))
+    },
     "tcn": (
         network(
             block1=temporal_block(2, 4, 1), block2=temporal_block(4, 4, 2),

@@ -152,6 +152,7 @@ def tiny():
         "alexnet_imagenet": (*stream, "--augment.crop", 64),
         "resnet50_imagenet": (*stream, "--augment.crop", 32, "--model.depth", 18),
         "conv_vae_cifar10": ("--model.width", 4, "--model.latent", 4, "--train.batch-size", 3),
+        "airbench96_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_cifar10": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "airbench_mnist": ("--model.widths", 8, 8, 8, "--train.batch-size", 30),
         "alexnet_small_cifar10": ("--train.batch-size", 40, "--data.examples", 100),

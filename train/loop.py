@@ -38,6 +38,7 @@ class Memory:
     waited: list[int]  # evaluations since
     stopped: list[int]  # the step at which patience ran out, 0 until then
     run_s: float = 0.0
+    before_s: float = 0.0  # of it in processes that were stopped, before the one that goes on
     train_s: float = 0.0  # of it in training steps
     skipped: list[int] = field(default_factory=list)  # examples of a stream that could not be read, whatever the seed
 
@@ -67,6 +68,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
 
         if resume and (found := checkpoints.restore(checkpointer(), programs.shapes, progress.note)):
             run, memory = programs.place(found[0]), Memory(**found[1])
+            memory.before_s = memory.run_s
             dataset.skipped.update(memory.skipped)
             progress.note(f"going on after step {_step(run)}")
         else:

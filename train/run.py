@@ -69,7 +69,7 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
         else:
             summaries = [train_one(job, seeds[0], folder)]
         summary = summaries[0] if len(seeds) == 1 else combined(summaries, together)
-        summary["time"]["total_s"] = time.perf_counter() - options.began
+        summary["time"]["total_s"] = summary["time"]["before_s"] + time.perf_counter() - options.began
         write_json(folder / "summary.json", summary)
         return summary
 
@@ -104,7 +104,8 @@ def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
     """One of several seeds, in a folder of its own. One that finished before the run was resumed is not repeated."""
     home = folder / f"seed-{seed}"
     if job.options.resume and (home / "summary.json").is_file() and (home / "model.safetensors").is_file():
-        return read_json(home / "summary.json")
+        done = read_json(home / "summary.json")
+        return done | {"time": done["time"] | {"before_s": done["time"]["run_s"]}}
     home.mkdir(exist_ok=True)
     one = single(job.experiment, seed)
     start_folder(home, one, job.dataset, job.source)
@@ -154,8 +155,9 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
         "examples_per_s": examples / memory.train_s if memory.train_s else 0.0,
         "time": {
             "compile_s": job.programs.compile_s,
+            "before_s": memory.before_s,
             "run_s": memory.run_s,
-            "total_s": time.perf_counter() - job.options.began,
+            "total_s": memory.before_s + time.perf_counter() - job.options.began,
         },
         "device": device_name(),
         "versions": versions(),
@@ -197,7 +199,7 @@ def combined(summaries: list[dict], together: bool) -> dict:
         else float(np.mean([s["examples_per_s"] for s in summaries])),
         "time": {
             "compile_s": times[0]["compile_s"],
-            "run_s": times[0]["run_s"] if together else sum(t["run_s"] for t in times),
+            **{key: times[0][key] if together else sum(t[key] for t in times) for key in ("before_s", "run_s")},
         },
     }
 

@@ -39,6 +39,11 @@ def test_the_first_outputs_of_a_block_are_its_inputs():
     assert abs(kernel[..., 24:]).max() <= (9 * 24) ** -0.5
 
 
+def test_another_depth_is_refused():
+    with pytest.raises(ValueError, match="2 or 3 convolutions, not 4"):
+        Airbench(depth=4).build()
+
+
 def test_too_small_images_are_refused():
     with pytest.raises(ValueError, match="does not fit"):
         start((1, 8, 8, 3))

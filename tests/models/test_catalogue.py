@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from purezoo import models
-from purezoo.models import VAE, VGG, AlexNet, AlexNetOneTower, ConvNeXt, ConvVAE, Model, ResNet, UNet, ViT
+from purezoo.models import VAE, VGG, Airbench, AlexNet, AlexNetOneTower, ConvNeXt, ConvVAE, Model, ResNet, UNet, ViT
 from purezoo.models.catalogue import CATALOGUE, Entry
 from purezoo.models.core import count, main_output
 
@@ -23,6 +23,7 @@ RELATIVES = {
     "alexnet, few pixels": Entry(AlexNet(classes=10), (64, 64, 3), (10,), 20_209_034),
     "alexnet_one_tower, few pixels": Entry(AlexNetOneTower(classes=10), (63, 63, 3), (10,), 20_344_650),
     "vgg11, few pixels": Entry(VGG(11, classes=10), (32, 32, 3), (10,), 28_144_010),
+    "airbench, deep": Entry(Airbench(widths=(32, 48, 48), depth=3), (16, 16, 3), (10,), 144_024),
     "resnet18, few pixels": Entry(ResNet(18, classes=10, stem="small"), (16, 16, 3), (10,), 11_173_962),
     "convnext, few blocks": Entry(ConvNeXt(10, (1, 2), (16, 32), "small", layer_scale=0.1), (32, 32, 3), (10,), 25_818),
     "vit, few blocks": Entry(ViT(patch=8, width=64, depth=2, heads=4, classes=10), (32, 32, 3), (10,), 114_250),
@@ -30,6 +31,11 @@ RELATIVES = {
 }
 # Kernels that start in one way, whatever the key: components of photographs, and the identity.
 STARTS_AS_ITSELF = {"airbench": {"whitening", "block1.conv2", "block2.conv2", "block3.conv1", "block3.conv2"}}
+STARTS_AS_ITSELF["airbench, deep"] = {
+    "whitening",
+    "block3.conv1",
+    *(f"block{i}.residual.conv{j}" for i in (1, 2, 3) for j in (1, 2)),
+}
 NETWORKS = {name: entry for name, entry in CATALOGUE.items() if name not in LARGE} | RELATIVES
 every_network = pytest.mark.parametrize("name", NETWORKS)
 

@@ -88,6 +88,7 @@ NETWORKS = {
     "mlp_batch_norm": models.MLP(outputs=3, widths=(16, 8), batch_norm=True),
     "lenet": models.LeNet(classes=3),
     "airbench": models.Airbench(classes=3, widths=(6, 8)),
+    "airbench96": models.Airbench(classes=3, widths=(6, 8), depth=3),
     "tcn": models.TCN(outputs=3, width=4, blocks=2, kernel=3, dropout=0),
     "unet": models.UNet(classes=3, width=4, depth=2),
     "autoencoder": models.Autoencoder(latent=3, widths=(16, 8)),

@@ -111,7 +111,7 @@ def test_what_a_run_leaves_behind(purezoo, digits_run):
     found = summary(digits_run)
     assert set(found["metrics"]) == {"train", "validation", "test"}
     assert set(found["metrics"]["test"]) == {"accuracy", "loss", "top_k_accuracy"}
-    assert set(found["time"]) == {"compile_s", "run_s", "total_s"}
+    assert set(found["time"]) == {"compile_s", "before_s", "run_s", "total_s"}
     assert found["parameters"] == 64 * 16 + 16 + 16 * 10 + 10
     assert found["steps"] == 3 * (1293 // 32)
     assert found["examples_per_s"] > 0

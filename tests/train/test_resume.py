@@ -105,6 +105,8 @@ def test_three_signals_and_the_same_end(purezoo, tmp_path):
     assert (code, errors.count("\n")) == (2, 1)
     assert "has not finished" in errors
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
+    time_of = json.loads((stopped / "summary.json").read_text())["time"]
+    assert 0 < time_of["before_s"] < time_of["run_s"] < time_of["total_s"], "what was before counts"
     assert results(stopped) == results(straight)
 
     code, out, _ = purezoo("train", "--resume", stopped)
@@ -124,6 +126,8 @@ def test_other_runs_stopped_twice(purezoo, interrupt, tmp_path, what):
     interrupt(signal.SIGINT, 7 if "one by one" in what else 2)
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 130
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
+    times = [json.loads((folder / "summary.json").read_text())["time"] for folder in (straight, stopped)]
+    assert times[0]["before_s"] == 0 < times[1]["before_s"] < times[1]["run_s"] < times[1]["total_s"]
     assert results(stopped) == results(straight)
     assert len(results(straight)) == (7 if "together" in what else 6)
 
