@@ -120,11 +120,12 @@ def encode(args: list[str]) -> int:
         raise UserError("encode what, and where to? purezoo encode RUN [FILE...] --out codes.npz, or --map map.png")
     folder, *files = map(Path, found)
     out, picture = (Path(name) if name else None for name in (flags.out, flags.map))
-    shape = encode_examples(folder, files, out, picture, flags.by, flags.data_dir, flags.trust)
+    arrays = encode_examples(folder, files, out, picture, flags.by, flags.data_dir, flags.trust)
+    codes = f"codes {list(arrays['codes'].shape)}"
     if flags.out:
-        print(f"{flags.out}: codes {list(shape)} and names")
+        print(f"{flags.out}: {codes}" + (", names and labels" if "labels" in arrays else " and names"))
     if flags.map:
-        print(f"{flags.map}: a map of codes {list(shape)}")
+        print(f"{flags.map}: a map of {codes}")
     return 0
 
 

@@ -63,8 +63,8 @@ def open_encoder(folder: Path, trust: bool) -> Encoder:
 def encode_examples(
     folder: Path, files: list[Path], out: Path | None, picture: Path | None, by: Literal["tsne", "pca"],
     data_dir: str, trust: bool,
-) -> tuple[int, ...]:  # fmt: skip
-    """The codes of all examples in the files, or without files of the run's test split, and their shape.
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """The codes of all examples in the files, or without files of the run's test split: the arrays of the NPZ.
 
     Writes to `out` an NPZ with `codes` [N, latent] float32 and `names` [N], which of several files have the paths as
     given, and where the test split has classes `labels` [N], the classes' names; to `picture` a map (maps.py).
@@ -95,7 +95,7 @@ def encode_examples(
         draw_map(picture, codes, arrays.get("labels"), by)
     if out is not None:
         write_npz(out, arrays)
-    return codes.shape
+    return arrays
 
 
 def has_classes(dataset: Dataset) -> bool:

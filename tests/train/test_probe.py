@@ -174,7 +174,7 @@ def test_what_cannot_be_probed_is_refused(purezoo, run, digits_run, tmp_path):
 
 def test_codes_of_the_test_split_and_their_map(purezoo, run):
     assert purezoo("encode", run, "--out", "codes.npz", "--map", "map.png", "--by", "pca")[:2] == (
-        0, "codes.npz: codes [360, 8] and names\nmap.png: a map of codes [360, 8]\n"
+        0, "codes.npz: codes [360, 8], names and labels\nmap.png: a map of codes [360, 8]\n"
     )  # fmt: skip
     encoder = open_encoder(run, trust=False)
     dataset = encoder.dataset()

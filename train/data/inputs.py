@@ -16,6 +16,8 @@ from .sound import read_recording
 from .table import open_csv, read_columns
 from .ts import read_file
 
+TINT = 16  # of 255: differences of red, green and blue that a JPEG of a grey picture may have
+
 
 class Inputs(NamedTuple):
     """Examples for prediction, in the units of the training data: not standardised."""
@@ -125,14 +127,17 @@ def _read_image(path: Path, info: Info) -> Inputs:
     height, width, channels = info.shape
     if channels not in MODES:
         raise UserError(f"The model takes images of {channels} channels, which no picture has: give {path} as NPZ.")
-    picture = read_picture(path, path, channels, info.size)
-    notes, was = [], f"{picture.width} x {picture.height}"
+    picture, notes = read_picture(path, path, 3 if channels == 1 else channels, info.size), []
+    if channels == 1:
+        notes = [f"{path.name}: its colours made grey"] if np.ptp(np.asarray(picture), -1).max() > TINT else []
+        picture = picture.convert("L")
+    was = f"{picture.width} x {picture.height}"
     if info.kind == "reconstruction" and not info.size and picture.size != (width, height):  # blurred, all are strange
         raise UserError(f"{path} has {was} pixels, and the run was trained on {width} x {height}.")
     if info.size:  # as in training
         picture = square(picture, info.size)
     elif picture.size != (width, height):
-        notes = [f"{path.name}: resized from {was} to {width} x {height} pixels"]
+        notes.append(f"{path.name}: resized from {was} to {width} x {height} pixels")
         picture = picture.resize((width, height), Resampling.BILINEAR)
     x = pixels(picture).astype(np.float32)[None] * np.float32(info.pixel_max / 255)
     return Inputs(x, [path.name], notes)

@@ -45,6 +45,9 @@ def test_modes_are_converted_to_what_the_model_takes(tmp_path):
     red = Image.new("RGB", (4, 6), (255, 0, 0))
     grey = read_inputs(picture(tmp_path / "red.png", red), GREY).x
     np.testing.assert_allclose(grey, 76)  # ITU-R 601: 0.299 * 255
+    assert read_inputs(tmp_path / "red.png", GREY).notes == ["red.png: its colours made grey"]
+    pale = picture(tmp_path / "pale.png", Image.new("RGB", (4, 6), (90, 100, 95)))
+    assert read_inputs(pale, GREY).notes == []
     colour = info((6, 4, 3))
     np.testing.assert_array_equal(read_inputs(tmp_path / "red.png", colour).x[0, 0, 0], [255, 0, 0])
     palette = picture(tmp_path / "palette.gif", red.quantize(4))
