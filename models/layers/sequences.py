@@ -5,7 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..core import Model, as_model
@@ -15,7 +17,8 @@ class Padded(NamedTuple):
     """Sequences of different lengths: of x [B, T, ...] the first `lengths` [B] steps are real, the rest is padding.
 
     Where a network for sequences takes an array [B, T, ...], it takes this as well, and what stands in the padding then
-    changes no output and no gradient.
+    changes no output and no gradient. Networks raise ValueError for lengths that are no integers [B] or lie outside of
+    0 to T; under jit, where their values are not known, those below count as 0 and those above as T.
     """
 
     x: Array
@@ -32,7 +35,22 @@ def values(x: Steps) -> Array:
 
 def real_steps(x: Steps) -> Array | None:
     """[B, T], true at the real steps; None for an array, which has no others."""
-    return jnp.arange(x.x.shape[1]) < x.lengths[:, None] if isinstance(x, Padded) else None
+    if not isinstance(x, Padded):
+        return None
+    _check(x)
+    return jnp.arange(x.x.shape[1]) < x.lengths[:, None]
+
+
+def _check(x: Padded) -> None:
+    (count, steps), lengths = x.x.shape[:2], x.lengths
+    dtype, shape = getattr(lengths, "dtype", type(lengths).__name__), np.shape(lengths)
+    if shape != (count,) or not hasattr(lengths, "dtype") or not np.issubdtype(dtype, np.integer):
+        raise ValueError(
+            f"the lengths of {count} sequences are an array [{count}] of integers, not {dtype} {list(shape)}"
+        )
+    if not isinstance(lengths, jax.core.Tracer) and (wrong := np.asarray((lengths < 0) | (lengths > steps))).any():
+        first = wrong.argmax()
+        raise ValueError(f"sequence {first} has {lengths[first]} real steps, and its array has {steps}")
 
 
 def zero_padding(x: Steps) -> Steps:
@@ -81,7 +99,7 @@ def last_step(x: Steps, *, bidirectional: bool = False) -> Array:
     """[B, T, H] -> [B, H], the last real step; of two directions, the second half of the channels at the first step."""
     y = values(x)
     if isinstance(x, Padded):
-        last: Any = jnp.maximum(x.lengths - 1, 0)
+        last: Any = jnp.clip(x.lengths - 1, 0, y.shape[1] - 1)
         forward = jnp.take_along_axis(y, last[:, None, None], 1)[:, 0]
     else:
         forward = y[:, -1]
@@ -92,7 +110,7 @@ def last_step(x: Steps, *, bidirectional: bool = False) -> Array:
 def mean_step(x: Steps) -> Array:
     """[B, T, H] -> [B, H], the mean over the real steps, summed in float32."""
     y = values(zero_padding(x))
-    count = jnp.maximum(x.lengths, 1)[:, None] if isinstance(x, Padded) else y.shape[1]
+    count = jnp.clip(x.lengths, 1, y.shape[1])[:, None] if isinstance(x, Padded) else y.shape[1]
     return (y.sum(1, dtype=jnp.promote_types(y.dtype, jnp.float32)) / count).astype(y.dtype)
 
 

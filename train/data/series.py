@@ -1,6 +1,7 @@
 """Series for forecasting: a CSV with a time column, cut into windows of history and what follows them."""
 
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from .split import Splits
 from .table import open_csv
 
 SUNSPOTS_TIME = "YEAR"
+ZONE = re.compile(r"(?<=[T ])(.*?)(Z|[+-]\d\d(?::?\d\d)?)$")  # at the end of a time of day
 
 
 class Series(NamedTuple):
@@ -40,7 +42,7 @@ def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) 
 
     UserError, naming the line, for times that are neither numbers nor dates or do not ascend, and for values that are
     no numbers; missing values, and missing rows of times that are else at even steps, are refused or filled by the
-    rule `fill`.
+    rule `fill`. UserError too for a column that float32 cannot tell from a constant.
     """
     mend = NO_RULE if names else RULES
     with open_csv(path) as (header, rows):
@@ -53,21 +55,38 @@ def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) 
             raise UserError(f"The file {path} has no column '{missing[0]}'.{nearest(missing[0], header)}")
         if not names:
             raise UserError(f"The file {path} has no column beside the time '{time}'.")
-        places, place, times, values = [header.index(n) for n in names], header.index(time), list[str](), []
+        places, place = [header.index(name) for name in names], header.index(time)
+        times, moments, values = list[str](), list[Moment](), []
         for line, row in rows:
             times.append(row[place].strip())
             values.append([_number(path, line, name, row[i]) for name, i in zip(names, places, strict=True)])
             if fill in ("", "skip") and (gaps := np.isnan(values[-1])).any():
                 name = names[gaps.argmax()]
                 raise UserError(f"Line {line} of {path}, column '{name}': the value is missing. {mend}")
-            if len(times) > 1 and not _moment(path, line, times[-1]) > _moment(path, line, times[-2]):
-                raise UserError(f"Line {line} of {path}: the time {times[-1]} does not come after {times[-2]}.")
+            moments.append(_moment(f"Line {line} of {path}", times[-1]))
+            if len(times) > 1:
+                _check_order(f"Line {line} of {path}", times[-2:], moments[-2:])
     if not values:
         raise UserError(f"The file {path} has a header and no rows.")
-    series = Series(np.array(values, np.float32), names, times)
+    exact = np.array(values)
+    if mend == RULES:
+        _check_precision(path, exact, names)
+    series = Series(exact.astype(np.float32), names, times)
     if fill != "skip":
         series = _with_missing_rows(path, series, fill, mend)
     return series._replace(values=filled(series.values, fill, str(path)))
+
+
+def _check_precision(path: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
+    """values [L, K] float64. UserError where rounding to float32 takes a part of how a column varies that can be seen."""
+    errors = np.abs(values.astype(np.float32) - values)
+    for name, column, error in zip(names, values.T, errors.T, strict=True):
+        column, error = column[~np.isnan(column)], error[~np.isnan(column)]
+        if len(column) and error.max() > 0.01 * column.std() > 0:
+            raise UserError(
+                f"{path}: the column '{name}' varies by {np.ptp(column):.2g} around {column.mean():.6g}, too little for "
+                "float32: subtract a constant from it."
+            )
 
 
 def _with_missing_rows(path: Path, series: Series, fill: Fill, mend: str) -> Series:
@@ -160,7 +179,14 @@ class Even(NamedTuple):
 def _even_steps(times: list[str]) -> Even | None:
     """Times whose gaps are whole multiples of one that makes up most of them, as numbers, months, or dates in their own
     unit, from days to fractions of a second; else None."""
-    for parse, show in ((_numbers, lambda t: f"{t:.14g}"), (_months, str), (_dates, _as_written(times))):
+    as_written, month = _as_written(times), "-01" if times[0].count("-") == 2 else ""
+    readings: tuple[tuple[Callable, Callable], ...] = (
+        (_compact_dates, lambda date: str(date).replace("-", "")),
+        (_numbers, lambda number: f"{number:.14g}"),
+        (_months, lambda date: f"{date}{month}"),
+        (_dates, as_written),
+    )
+    for parse, show in readings:
         moments = parse(times)
         if moments is None or len(moments) < 2:
             continue
@@ -190,30 +216,64 @@ def _months(times: list[str]) -> np.ndarray | None:
     return months if (months.astype(dates.dtype) == dates).all() else None
 
 
+def _compact_dates(times: list[str]) -> np.ndarray | None:
+    """Of dates such as 20240131."""
+    whole = all(re.fullmatch(r"\d{8}", time) for time in times)
+    return _dates([f"{time[:4]}-{time[4:6]}-{time[6:]}" for time in times]) if whole else None
+
+
 def _dates(times: list[str]) -> np.ndarray | None:
     """In the finest unit that is among them."""
     try:
-        return np.array([time.removesuffix("Z") for time in times], "datetime64")
+        return np.array([time.removesuffix(_zone(time)) for time in times], "datetime64")
     except ValueError:
         return None
 
 
 def _as_written(times: list[str]) -> Callable[[Any], str]:
-    """How a date is shown: as those are, with T or a space before the time of day, and with Z or without."""
-    space, zone = " " in times[0], "Z" if times[0].endswith("Z") else ""
+    """How a date is shown: as those are, with T or a space before the time of day, and with their time zone."""
+    space, zone = " " in times[0], _zone(times[0])
     return lambda date: str(date).replace("T", " " if space else "T") + zone
 
 
-def _moment(path: Path, line: int, time: str):
-    """Something to compare a time by."""
+class Moment(NamedTuple):
+    value: Any  # a number or a date, to compare a time by
+    zone: str  # of the date: Z, +02:00, or none
+
+
+def _zone(time: str) -> str:
+    found = ZONE.search(time)
+    return found.group(2) if found else ""
+
+
+def _moment(where: str, time: str) -> Moment:
     try:
-        return float(time)
+        if np.isfinite(value := float(time)):
+            return Moment(value, "")
     except ValueError:
         pass
     try:
-        return np.datetime64(time.removesuffix("Z"))
+        if re.match(r"\d{4}", time):
+            return Moment(np.datetime64(time.removesuffix(_zone(time))), _zone(time))
     except ValueError:
-        raise UserError(f"Line {line} of {path}: the time '{time}' is neither a number nor a date.") from None
+        pass
+    raise UserError(
+        f"{where}: the time '{time}' is neither a number nor a date such as 2024-01, 2024-01-31 or 2024-01-31T12:30."
+    )
+
+
+def _check_order(where: str, times: list[str], moments: list[Moment]) -> None:
+    """UserError where the second time does not come after the first, or is of another kind."""
+    before, after = moments
+    if isinstance(before.value, float) != isinstance(after.value, float):  # 2020 and 2020-02 are both dates
+        dates = _dates(times)
+        if dates is None:
+            raise UserError(f"{where}: of the times {times[0]} and {times[1]} one is a number and one a date.")
+        before, after = (Moment(date, _zone(time)) for date, time in zip(dates, times, strict=True))
+    if before.zone != after.zone:
+        raise UserError(f"{where}: the time {times[1]} has another time zone than {times[0]}: give all in one.")
+    if not after.value > before.value:
+        raise UserError(f"{where}: the time {times[1]} does not come after {times[0]}.")
 
 
 def _number(path: Path, line: int, name: str, cell: str) -> float:

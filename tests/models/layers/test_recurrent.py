@@ -1,5 +1,6 @@
 """Time: padding, states carried on, and the forms of the gradient, over cells of each kind."""
 
+import re
 from functools import cache
 
 import jax
@@ -213,3 +214,27 @@ def test_read_outs_know_the_lengths():
     means = [y[b, :n].mean(0) for b, n in enumerate(LENGTHS)]
     np.testing.assert_allclose(mean_step(Padded(y.at[1, 3].set(np.nan), LENGTHS)), means, rtol=1e-6)
     np.testing.assert_allclose(mean_step(y), y.mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (np.array([1, STEPS + 1, 2]), f"sequence 1 has {STEPS + 1} real steps, and its array has {STEPS}"),
+        (np.array([1, 2, -1]), "sequence 2 has -1 real steps"),
+        (np.array([1.0, 2.0, 3.0]), "an array [3] of integers, not float64 [3]"),
+        ([1, 2, 3], "an array [3] of integers, not list [3]"),
+        (np.array([1, 2]), "integers, not int64 [2]"),
+        (np.array(3), "integers, not int64 []"),
+    ],
+)
+def test_lengths_that_cannot_be_are_refused(lengths, message):
+    layer = LAYERS["gru", False]
+    with pytest.raises(ValueError, match=re.escape(message)):
+        layer.apply(parameters(layer), {}, Padded(X, lengths))
+
+
+def test_under_jit_lengths_outside_of_the_array_count_as_its_ends():
+    y = jnp.asarray(np.random.default_rng(0).normal(size=(3, STEPS, 4)), jnp.float32)
+    for read in (last_step, mean_step):
+        outside, inside = (np.array([STEPS + 3, -2, 2]), np.array([STEPS, 0, 2]))
+        np.testing.assert_array_equal(*(jax.jit(read)(Padded(y, lengths)) for lengths in (outside, inside)))
