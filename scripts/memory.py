@@ -127,7 +127,7 @@ def main() -> int:
     parser.add_argument("--lags", nargs="+", type=int, default=[10, 30, 100, 300, 1000])
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=2000, help="the most training steps")
+    parser.add_argument("--steps", type=int, default=2000, help=f"the most training steps, a multiple of {EVERY}")
     parser.add_argument("--rate", type=float, default=3e-3, help="Adam's learning rate")
     parser.add_argument("--out", type=Path, help="picture to draw; it must not exist yet")
     parser.add_argument("--json", type=Path, help="file of the results, which are added to those that it holds")
@@ -136,7 +136,12 @@ def main() -> int:
         parser.error(f"{args.out} exists already")
     if min(args.lags) < 2 or min(args.seeds, args.steps, args.hidden) < 1:
         parser.error("a lag is at least 2, and there is at least one seed, one step and one unit")
-    found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    if args.steps % EVERY or not 0 < args.rate < math.inf:
+        parser.error(f"the steps are a multiple of {EVERY}, and the rate is above 0")
+    try:
+        found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
+    except (OSError, ValueError) as error:
+        parser.error(f"{args.json} holds no results: {error}")
     for lag in args.lags:
         for problem in args.problems:
             for cell in args.cells:

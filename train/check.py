@@ -80,7 +80,7 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     if info.kind == "reconstruction" and out.shape[1:] != shape:
         raise UserError(f"{network} gives outputs of shape {out.shape[1:]}, and is to restore examples of {shape}")
     wanted = experiment.task.outputs(info)
-    every = shape[:1] if out.ndim == 3 else ()  # a forecast of every step
+    every = shape[:1] if out.ndim == 3 and info.kind == "forecast" else ()  # a forecast of every step
     if every and getattr(experiment.model, "bidirectional", False):
         raise UserError(f"{network} reads from both ends, and would see at each step what it is to forecast")
     per_place = {"segmentation": shape[:-1], "language": shape, "forecast": every, "reconstruction": shape[:-1]}

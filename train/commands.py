@@ -65,7 +65,8 @@ def evaluate(args: list[str]) -> int:
 
 @dataclass(frozen=True)
 class PredictFlags:
-    """What a finished run makes of your files: images, a CSV with a header, or an NPZ with an array x."""
+    """What a finished run makes of your files: images, recordings, a CSV with a header, a .ts file, or an NPZ with an
+    array x (and lengths, of sequences one after another)."""
 
     format: Literal["table", "json", "csv"] = "table"
     """how to print: a table, a line of JSON for each example, or CSV"""
@@ -85,7 +86,9 @@ def predict(args: list[str]) -> int:
 
     found, flags = words_and_flags(PredictFlags, args, "purezoo predict", ["RUN", "FILE..."])
     if len(found) < 2:
-        raise UserError("predict what? purezoo predict RUN FILE..., with images, a CSV or an NPZ")
+        raise UserError(
+            "predict what? purezoo predict RUN FILE..., with images, recordings, a CSV, a .ts file or an NPZ"
+        )
     if flags.top < 1:
         raise UserError(f"--top is at least 1, not {flags.top}")
     folder, *files = map(Path, found)
@@ -228,6 +231,7 @@ def generate(args: list[str]) -> int:
         )
     if not 0 <= flags.seed < 2**31:
         raise UserError(f"--seed is at least 0 and lies below 2^31, not {flags.seed}")
+    refuse_others(flags)
     if flags.between or flags.traverse or flags.manifold:
         return generate_latent(Path(found[0]), flags)
     if flags.out:
@@ -243,6 +247,20 @@ def generate(args: list[str]) -> int:
         print(piece, end="", flush=True)
     print()
     return 0
+
+
+def refuse_others(flags: GenerateFlags) -> None:
+    """UserError for the first flag that is for something else than what is to be generated."""
+    texts, flows = ("prompt", "length", "temperature", "top_k", "top_p"), ("classes", "steps", "guidance", "sampler")
+    if flags.between or flags.traverse or flags.manifold:
+        others, what = (*texts, *flows, "seed"), "what codes decode to"
+    elif flags.out:
+        others, what = (*texts, "data_dir"), "images that a run draws"
+    else:
+        others, what = (*flows, "count", "data_dir"), "a text, and images need --out NAME.png"
+    for name in others:
+        if getattr(flags, name) != getattr(GenerateFlags(), name):
+            raise UserError(f"--{name.replace('_', '-')} has no part in {what}")
 
 
 def generate_latent(folder: Path, flags: GenerateFlags) -> int:

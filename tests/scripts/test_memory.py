@@ -57,3 +57,18 @@ def test_table_picture_and_a_file_that_is_gone_on_with(module, monkeypatch, caps
         call(*few, "--out", "memory.png")
     assert stop.value.code == 2
     assert "exists already" in capsys.readouterr().err
+    for args, message in (
+        (("--steps", "90"), "the steps are a multiple of 40"),
+        (("--rate", "nan"), "the rate is above 0"),
+        (("--lags", "1"), "a lag is at least 2"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            monkeypatch.setattr(sys, "argv", ["memory.py", "--json", "found.json", *args])
+            module.main()
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    Path("found.json").write_text("no JSON")
+    with pytest.raises(SystemExit) as stop:
+        call(*few)
+    assert stop.value.code == 2
+    assert "found.json holds no results" in capsys.readouterr().err

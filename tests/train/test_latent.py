@@ -123,6 +123,9 @@ def test_what_does_not_go_together_is_refused(purezoo, plane, autoencoder, digit
         (plane, ("--manifold", "--between", 0, 1, *out), "each draw a picture: give one"),
         (plane, ("--manifold",), "and --out NAME.png"),
         (plane, ("--manifold", "--count", -1, *out), "--count is a number of images, or 0"),
+        (plane, ("--manifold", "--seed", 1, *out), "--seed has no part in what codes decode to"),
+        (plane, ("--top-k", 3, *out), "--top-k has no part in images that a run draws"),
+        (plane, ("--classes", "a"), "--classes has no part in a text, and images need --out NAME.png"),
     ):
         code, said, errors = purezoo("generate", run, *args)
         assert (code, said, errors.count("\n")) == (2, "", 1), args

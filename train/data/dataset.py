@@ -116,12 +116,10 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
 def _stream(data: Data, kind: Kind) -> Stream | None:
     """How to read the source's pictures, where it is one of pictures with classes. Nothing is read yet."""
     if kind == "segmentation" and data.folder is not None:
-        if data.stream == "yes" or data.on_error == "skip" or data.test_split:
-            raise UserError("--data.stream, --data.on-error and --data.test-split are not for folders with masks.")
+        _refuse_flags(data, ("stream", "on_error", "test_split"), "masks")
         return None
     if data.folder is not None and data.folder.is_dir() and holds_recordings(data.folder):
-        if data.stream == "yes" or data.on_error == "skip" or data.test_split or data.size or data.channels:
-            raise UserError("--data.stream, --data.on-error, --data.test-split, size and channels are for pictures.")
+        _refuse_flags(data, ("stream", "on_error", "test_split", "size", "channels"), "recordings")
         if kind != "classification":
             raise UserError(f"The recordings of {data.source} have classes: use a classification task.")
         return None
@@ -137,6 +135,14 @@ def _stream(data: Data, kind: Kind) -> Stream | None:
     if data.folder is None and not data.size and pictures.shape is None and data.stream != "yes":
         return None  # whether they are all of one size is seen when they are read into memory
     return open_stream(data, pictures)
+
+
+def _refuse_flags(data: Data, names: tuple[str, ...], what: str) -> None:
+    """UserError for the first of these settings that was given."""
+    given = [name for name in names if getattr(data, name) != getattr(Data, name) and getattr(data, name) != "no"]
+    if given:
+        flag = f"--data.{given[0].replace('_', '-')} {getattr(data, given[0])}"
+        raise UserError(f"{flag} is for pictures with classes, and {data.source} is a folder with {what}.")
 
 
 def _load_stream(data: Data, kind: Kind, stream: Stream, splits: Splits | None) -> Dataset:

@@ -78,14 +78,14 @@ def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) 
 
 
 def _check_precision(path: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
-    """values [L, K] float64. UserError where rounding to float32 takes a part of how a column varies that can be seen."""
+    """values [L, K] float64. UserError where rounding to float32 takes a visible part of how a column varies."""
     errors = np.abs(values.astype(np.float32) - values)
     for name, column, error in zip(names, values.T, errors.T, strict=True):
         column, error = column[~np.isnan(column)], error[~np.isnan(column)]
         if len(column) and error.max() > 0.01 * column.std() > 0:
             raise UserError(
-                f"{path}: the column '{name}' varies by {np.ptp(column):.2g} around {column.mean():.6g}, too little for "
-                "float32: subtract a constant from it."
+                f"{path}: the column '{name}' varies by {np.ptp(column):.2g} around {column.mean():.6g}, too little "
+                "for float32: subtract a constant from it."
             )
 
 

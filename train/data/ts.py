@@ -32,7 +32,7 @@ def read_ts(path: Path, fill: Fill) -> Raw:
     if not first.labels:
         raise UserError(f"The examples of {path} have no class labels.")
     for name, part in parts.items():
-        if part.classes != first.classes or part.x[0].shape[1] != first.x[0].shape[1]:
+        if {*part.classes} != {*first.classes} or part.x[0].shape[1] != first.x[0].shape[1]:
             raise UserError(f"The {name} file of {path} has other classes or dimensions than the training file.")
     classes, dimensions = first.classes, first.x[0].shape[1]
     index = {name: i for i, name in enumerate(classes)}
@@ -53,6 +53,8 @@ def read_file(path: Path, fill: Fill, mend: str = RULES) -> Series:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The file {path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     header, begin = _header(path, lines)
+    if empty := [name for name in ("classLabel", "targetLabel") if not header.get(name.lower(), "false")]:
+        raise UserError(f"{path} has a line @{empty[0]} that says neither true nor false.")
     labelled, *classes = header.get("classlabel", "false").split()
     if header.get("targetlabel", "false").split()[0].lower() == "true":
         raise UserError(f"{path} has numbers to predict (@targetLabel), and .ts files are read for classes alone.")
@@ -63,11 +65,13 @@ def read_file(path: Path, fill: Fill, mend: str = RULES) -> Series:
         if not line.strip() or line.startswith("#"):
             continue
         parts = line.strip().split(":")
+        where = f"Line {number} of {path}"
         if labelled.lower() == "true":
             labels.append(parts.pop().strip())
             if labels[-1] not in classes:
-                raise UserError(f"Line {number} of {path} has the class '{labels[-1]}', which @classLabel lacks.")
-        where = f"Line {number} of {path}"
+                raise UserError(f"{where} has the class '{labels[-1]}', which @classLabel lacks.")
+        if not parts:
+            raise UserError(f"{where} has a class and no values.")
         xs.append(filled(_dimensions(parts, where), fill, where, mend))
         if xs[-1].shape[1] != xs[0].shape[1]:
             raise UserError(f"{where} has {xs[-1].shape[1]} dimensions, and the first example {xs[0].shape[1]}.")
@@ -115,4 +119,7 @@ def _dimensions(parts: list[str], where: str) -> np.ndarray:
         raise UserError(
             f"{where} has dimensions of {', '.join(str(len(c)) for c in columns)} steps: they must be as long."
         )
-    return np.array(columns, np.float32).T
+    values = np.array(columns).T
+    if (large := np.abs(values) > np.finfo(np.float32).max).any():
+        raise UserError(f"{where}: {values[large][0]:g} is infinite, or too large for float32.")
+    return values.astype(np.float32)

@@ -183,7 +183,7 @@ def test_folders_of_other_things_are_refused(tmp_path):
     (tmp_path / "masks").mkdir()
     with pytest.raises(UserError, match="images holds no pictures"):
         load(Data(f"folder:{tmp_path}"), KIND)
-    with pytest.raises(UserError, match="not for folders with masks"):
+    with pytest.raises(UserError, match="is a folder with masks"):
         load(Data(f"folder:{tmp_path}", stream="yes"), KIND)
 
 

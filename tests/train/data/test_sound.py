@@ -92,7 +92,7 @@ def test_a_broken_recording_is_named(tmp_path, damage, said):
 @pytest.mark.parametrize(
     ("settings", "kind", "said"),
     [
-        ({"stream": "yes"}, "classification", "are for pictures"),
+        ({"stream": "yes"}, "classification", "--data.stream yes is for pictures with classes, and"),
         ({}, "regression", "use a classification task"),
     ],
 )

@@ -37,6 +37,13 @@ def test_the_archives_pair_gives_the_test(tmp_path, named):
     assert dataset.splits["test"].tolist() == [12, 13]
 
 
+def test_the_test_may_name_the_classes_in_another_order(tmp_path):
+    written(tmp_path, name="Toy_TRAIN.ts")
+    written(tmp_path, LINES[:2], HEADER.replace("true a b", "true b a"), name="Toy_TEST.ts")
+    dataset = load(Data(source=str(tmp_path / "Toy_TRAIN.ts"), validation=0), "classification")
+    assert (dataset.info.classes, dataset.y[12:].tolist()) == (("a", "b"), dataset.y[:2].tolist())
+
+
 def test_gaps(tmp_path):
     path = written(tmp_path, ["1,?,3:a", "4,5,6:b"] * 6)
     with pytest.raises(UserError, match=r"Line 7 of .*: the value of step 1 .* is missing"):
@@ -55,6 +62,10 @@ def test_gaps(tmp_path):
         ([*LINES, "1,2:a"], HEADER, "Line 19 of .* has 1 dimensions, and the first example 2"),
         ([*LINES, "1,x:2,3:a"], HEADER, "Line 19 of .*could not convert"),
         ([*LINES, "1:2:c"], HEADER, "the class 'c', which @classLabel lacks"),
+        ([*LINES, "a"], HEADER, "Line 19 of .* has a class and no values"),
+        ([*LINES, "1,2:3,1e39:a"], HEADER, "Line 19 of .*: 1e.39 is infinite, or too large for float32"),
+        (LINES, HEADER.replace("@classLabel true a b", "@classLabel"), "@classLabel that says neither true nor false"),
+        (LINES, HEADER.replace("@classLabel true a b", "@targetLabel"), "@targetLabel that says neither"),
         ([], HEADER, "holds no example"),
         (LINES[:1] * 12, HEADER, "has training examples of 1 class; at least 2 are needed"),
         (LINES, "", "no line @data"),
