@@ -1,7 +1,7 @@
-"""Recurrent networks: what has been seen comes back as a state, step after step.
+"""Recurrent networks: what was seen comes back as a state. Elman 1990, doi:10.1207/s15516709cog1402_1.
 
-Elman 1990, doi:10.1207/s15516709cog1402_1; the LSTM of Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735;
-the GRU of Cho et al. 2014, arXiv:1406.1078. The cells and their equations are in layers/cells.py.
+The LSTM is of Hochreiter and Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735; the GRU of Cho et al. 2014,
+arXiv:1406.1078. The cells and their equations are in layers/cells.py.
 """
 
 from collections.abc import Callable

@@ -1,5 +1,7 @@
-"""Temporal convolutional network: causal convolutions whose reach doubles with each block, the rival of recurrent
-networks. Bai et al. 2018, arXiv:1803.01271."""
+"""Temporal convolutional network, the rival of recurrent ones. Bai et al. 2018, arXiv:1803.01271.
+
+Its convolutions are causal, and their reach doubles with each block.
+"""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -209,7 +209,8 @@ def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> Non
         return
     if form == "csv":
         kind = next(key for key in ("probabilities", "shares", "predicted", "restored") if key in records[0])
-        classes, names = kind == "probabilities", sorted(records[0][kind])
+        classes, names = kind == "probabilities", list(records[0][kind])
+        names = names if kind == "predicted" else sorted(names)  # probabilities come the highest first
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(["input", *(["class"] if classes else []), *names])
         for record in records:

@@ -62,8 +62,8 @@ def test_table_picture_and_a_file_that_is_gone_on_with(module, monkeypatch, caps
         (("--rate", "nan"), "the rate is above 0"),
         (("--lags", "1"), "a lag is at least 2"),
     ):
+        monkeypatch.setattr(sys, "argv", ["memory.py", "--json", "found.json", *args])
         with pytest.raises(SystemExit) as stop:
-            monkeypatch.setattr(sys, "argv", ["memory.py", "--json", "found.json", *args])
             module.main()
         assert stop.value.code == 2
         assert message in capsys.readouterr().err

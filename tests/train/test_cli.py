@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def test_list_names_all_networks_and_configs(purezoo):
     assert {network["name"] for network in zoo["networks"]} == set(CATALOGUE)
     assert {config["name"] for config in zoo["configs"]} == names
     assert all(row["what"] for row in zoo["networks"] + zoo["configs"])
+    assert all(re.search(r" \d{4}", row["source"]) for row in zoo["networks"])
     text = purezoo("list")[1]
     assert all(name in text for name in names | set(CATALOGUE))
 

@@ -118,6 +118,8 @@ def test_predict_goes_on_after_the_end(purezoo, waves_run, waves):
     assert [record["input"] for record in records] == ["240", "241", "242", "243"]
     truth = 10 * np.cos(np.arange(240, 244) * np.pi / 6)
     np.testing.assert_allclose([record["predicted"]["high"] for record in records], truth, atol=2.5)
+    header = purezoo("predict", waves_run, waves, "--format", "csv")[1].splitlines()[0]
+    assert header == "input,low,high", "as the file has them"
 
 
 def test_of_several_files_each_line_names_its_own(purezoo, waves_run, waves, tmp_path):
