@@ -1,5 +1,6 @@
 """The networks of the fastest CIFAR-10 trainings, airbench94 and airbench96. Jordan 2024, arXiv:2404.00498."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from operator import add
 from typing import Literal
@@ -46,7 +47,7 @@ def _block(width: int, depth: int) -> Model:
     """[B, H, W, C] -> [B, H // 2, W // 2, width]"""
     norm = batch_norm(momentum=0.6, scale=False)
     layer = conv(width, 3, bias=False, kernel_init=_identity_first)
-    halve = [layer, max_pool(2), norm, gelu]
+    halve: tuple[Model | Callable, ...] = (layer, max_pool(2), norm, gelu)
     if depth == 2:
         return chain(*halve, layer, norm, gelu)
     return chain(*halve, named("residual", skip(chain(layer, norm, gelu, layer, norm), add)), gelu)

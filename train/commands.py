@@ -251,13 +251,13 @@ def generate(args: list[str]) -> int:
 
 def refuse_others(flags: GenerateFlags) -> None:
     """UserError for the first flag that is for something else than what is to be generated."""
-    texts, flows = ("prompt", "length", "temperature", "top_k", "top_p"), ("classes", "steps", "guidance", "sampler")
+    texts, flows = ["prompt", "length", "temperature", "top_k", "top_p"], ["classes", "steps", "guidance", "sampler"]
     if flags.between or flags.traverse or flags.manifold:
-        others, what = (*texts, *flows, "seed"), "what codes decode to"
+        others, what = [*texts, *flows, "seed"], "what codes decode to"
     elif flags.out:
-        others, what = (*texts, "data_dir"), "images that a run draws"
+        others, what = [*texts, "data_dir"], "images that a run draws"
     else:
-        others, what = (*flows, "count", "data_dir"), "a text, and images need --out NAME.png"
+        others, what = [*flows, "count", "data_dir"], "a text, and images need --out NAME.png"
     for name in others:
         if getattr(flags, name) != getattr(GenerateFlags(), name):
             raise UserError(f"--{name.replace('_', '-')} has no part in {what}")
