@@ -55,7 +55,7 @@ class Data:
     """recordings only: 40 logarithms of mel-scaled energies, or 13 cepstral coefficients, of frames of 25 ms, one every
     10 ms"""
     rate: int = 0
-    """recordings only: samples a second that they are brought to; 0: those of the first"""
+    """recordings only: samples a second that they are brought to; 0: the commonest rate among them"""
     classes: tuple[str, ...] = ()
     """only the examples of these classes, in this order; empty: all"""
     examples: int = 0
