@@ -1,12 +1,14 @@
 """Stopped by a signal at any moment and resumed, a run ends bit for bit where the uninterrupted one ends."""
 
 import gc
+import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -227,3 +229,17 @@ def test_a_signal_before_the_first_step_is_answered_after_it(tmp_path, monkeypat
         runs.train(load_config("mlp_wine")[0], tmp_path / "run")
     assert (stopped.value.code, stopped.value.step) == (143, 1)
     assert (tmp_path / "run" / "checkpoints" / "1").is_dir()
+
+
+def test_a_signal_while_xla_compiles_is_noted_at_once(tmp_path, monkeypatch, capfd):
+    def compile_long(*args):
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)  # which Python waits for, as for a compilation
+        return compile_programs(*args)
+
+    compile_programs = runs.compile_programs
+    monkeypatch.setattr(runs, "compile_programs", compile_long)
+    monkeypatch.setattr(loop, "LATE_SECONDS", 0.05)
+    with pytest.raises(Interrupted):
+        runs.train(load_config("mlp_wine")[0], tmp_path / "run")
+    assert capfd.readouterr().err.count("SIGTERM: heard, and answered when XLA has compiled") == 1
