@@ -28,7 +28,7 @@ from .start import Start
 from .steps import RunState
 
 CHECKPOINT_SECONDS = 60.0
-LATE_SECONDS = 1.0
+LATE_SECONDS = 3.0
 DISPATCH_SECONDS = 0.25  # a dispatch takes about this long, so that a signal is answered soon
 
 
@@ -200,7 +200,7 @@ def total_steps(experiment: Experiment, dataset: Dataset) -> int:
 def signals() -> Iterator[list[int]]:
     """Collects SIGINT and SIGTERM instead of being stopped by them; a second one stops at once.
 
-    Python answers neither while XLA compiles, which may take minutes: then a note tells that it was heard.
+    A compilation, which may take minutes, goes before: then a note tells that the signal was heard.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -212,29 +212,30 @@ def signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    heard, tell = os.pipe()
+    (heard, tell), over = os.pipe(), threading.Event()
     os.set_blocking(tell, False)
-    threading.Thread(target=_note_if_late, args=(heard, received), daemon=True).start()
+    threading.Thread(target=_note_if_late, args=(heard, over), daemon=True).start()
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     told = signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
     try:
         yield received
     finally:
+        over.set()
         signal.set_wakeup_fd(told)
         os.close(tell)  # which ends the thread
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _note_if_late(heard: int, received: list[int]) -> None:
-    """Reads the numbers of signals, which C writes at once, and tells of the first that Python does not answer."""
+def _note_if_late(heard: int, over: threading.Event) -> None:
+    """Reads the numbers of signals, which C writes at once even where Python waits for XLA, and tells of the first one
+    that does not stop the run soon."""
     noted = False
     with open(heard, "rb", buffering=0) as pipe:
         while number := pipe.read(1):
-            time.sleep(LATE_SECONDS)
-            if not received and not noted and number[0] in (signal.SIGINT, signal.SIGTERM):
-                name, noted = signal.Signals(number[0]).name, True
-                print(f"\n{name}: heard, and answered when XLA has compiled", file=sys.stderr, flush=True)
+            if number[0] in (signal.SIGINT, signal.SIGTERM) and not noted and not over.wait(LATE_SECONDS):
+                noted, name = True, signal.Signals(number[0]).name
+                print(f"\n{name}: heard. The run stops after its next step, once that is compiled", file=sys.stderr)
 
 
 def _stop_if_not_finite(failed, seeds: list[int], checkpointer) -> None:
