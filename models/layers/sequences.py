@@ -48,9 +48,11 @@ def _check(x: Padded) -> None:
         raise ValueError(
             f"the lengths of {count} sequences are an array [{count}] of integers, not {dtype} {list(shape)}"
         )
-    if not isinstance(lengths, jax.core.Tracer) and (wrong := np.asarray((lengths < 0) | (lengths > steps))).any():
-        first = wrong.argmax()
-        raise ValueError(f"sequence {first} has {lengths[first]} real steps, and its array has {steps}")
+    if isinstance(lengths, jax.core.Tracer):
+        return
+    known = np.asarray(lengths)  # on the host, since within jit any operation of JAX is traced
+    if (wrong := (known < 0) | (known > steps)).any():
+        raise ValueError(f"sequence {wrong.argmax()} has {known[wrong.argmax()]} real steps, and its array has {steps}")
 
 
 def zero_padding(x: Steps) -> Steps:

@@ -233,6 +233,14 @@ def test_lengths_that_cannot_be_are_refused(lengths, message):
         layer.apply(parameters(layer), {}, Padded(X, lengths))
 
 
+def test_lengths_are_known_within_jit_where_they_are_no_argument():
+    layer = LAYERS["gru", False]
+    for lengths in (np.array([1, STEPS + 1, 2]), jnp.array([1, STEPS + 1, 2])):
+        apply = jax.jit(lambda params, x=X, n=lengths: layer.apply(params, {}, Padded(x, n))[0].x)
+        with pytest.raises(ValueError, match=f"sequence 1 has {STEPS + 1} real steps"):
+            apply(parameters(layer))
+
+
 def test_under_jit_lengths_outside_of_the_array_count_as_its_ends():
     y = jnp.asarray(np.random.default_rng(0).normal(size=(3, STEPS, 4)), jnp.float32)
     for read in (last_step, mean_step):
