@@ -258,8 +258,9 @@ def refuse_others(flags: GenerateFlags) -> None:
         others, what = [*texts, "data_dir"], "images that a run draws"
     else:
         others, what = [*flows, "count", "data_dir"], "a text, and images need --out NAME.png"
+    defaults = GenerateFlags()
     for name in others:
-        if getattr(flags, name) != getattr(GenerateFlags(), name):
+        if getattr(flags, name) != getattr(defaults, name):
             raise UserError(f"--{name.replace('_', '-')} has no part in {what}")
 
 

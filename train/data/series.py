@@ -56,16 +56,16 @@ def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) 
         if not names:
             raise UserError(f"The file {path} has no column beside the time '{time}'.")
         places, place = [header.index(name) for name in names], header.index(time)
-        times, moments, values = list[str](), list[Moment](), []
+        times, moments, values = list[str](), list[Any](), []
         for line, row in rows:
             times.append(row[place].strip())
             values.append([_number(path, line, name, row[i]) for name, i in zip(names, places, strict=True)])
             if fill in ("", "skip") and (gaps := np.isnan(values[-1])).any():
                 name = names[gaps.argmax()]
                 raise UserError(f"Line {line} of {path}, column '{name}': the value is missing. {mend}")
-            moments.append(_moment(f"Line {line} of {path}", times[-1]))
+            moments = [*moments[-1:], _moment(f"Line {line} of {path}", times[-1])]
             if len(times) > 1:
-                _check_order(f"Line {line} of {path}", times[-2:], moments[-2:])
+                _check_order(f"Line {line} of {path}", times[-2:], moments)
     if not values:
         raise UserError(f"The file {path} has a header and no rows.")
     exact = np.array(values)
@@ -236,25 +236,22 @@ def _as_written(times: list[str]) -> Callable[[Any], str]:
     return lambda date: str(date).replace("T", " " if space else "T") + zone
 
 
-class Moment(NamedTuple):
-    value: Any  # a number or a date, to compare a time by
-    zone: str  # of the date: Z, +02:00, or none
-
-
 def _zone(time: str) -> str:
+    """Z, +02:00, or none."""
     found = ZONE.search(time)
     return found.group(2) if found else ""
 
 
-def _moment(where: str, time: str) -> Moment:
+def _moment(where: str, time: str) -> Any:
+    """A number or a date, to compare a time by."""
     try:
-        if np.isfinite(value := float(time)):
-            return Moment(value, "")
+        if np.isfinite(number := float(time)):
+            return number
     except ValueError:
         pass
     try:
         if re.match(r"\d{4}", time):
-            return Moment(np.datetime64(time.removesuffix(_zone(time))), _zone(time))
+            return np.datetime64(time.removesuffix(_zone(time)))
     except ValueError:
         pass
     raise UserError(
@@ -262,17 +259,17 @@ def _moment(where: str, time: str) -> Moment:
     )
 
 
-def _check_order(where: str, times: list[str], moments: list[Moment]) -> None:
+def _check_order(where: str, times: list[str], moments: list[Any]) -> None:
     """UserError where the second time does not come after the first, or is of another kind."""
     before, after = moments
-    if isinstance(before.value, float) != isinstance(after.value, float):  # 2020 and 2020-02 are both dates
+    if isinstance(before, float) != isinstance(after, float):  # 2020 and 2020-02 are both dates
         dates = _dates(times)
         if dates is None:
             raise UserError(f"{where}: of the times {times[0]} and {times[1]} one is a number and one a date.")
-        before, after = (Moment(date, _zone(time)) for date, time in zip(dates, times, strict=True))
-    if before.zone != after.zone:
+        before, after = dates
+    if _zone(times[0]) != _zone(times[1]):
         raise UserError(f"{where}: the time {times[1]} has another time zone than {times[0]}: give all in one.")
-    if not after.value > before.value:
+    if not after > before:
         raise UserError(f"{where}: the time {times[1]} does not come after {times[0]}.")
 
 

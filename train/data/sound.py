@@ -39,9 +39,8 @@ def read_recordings(data: Data) -> Raw:
     """The recordings of a folder as features [T, MELS or CEPSTRA] of frames of 25 ms, one every 10 ms."""
     assert data.folder is not None
     files = find_files(data, SUFFIXES, "recording")
-    rate = data.rate or _rate_of(files)
-    key = ["sound", files.fingerprint(), data.features, rate, version("kaldi-native-fbank"), version("soxr")]
-    return cached(data.folder.name, key, lambda: _read(files, data.features, rate))
+    key = ["sound", files.fingerprint(), data.features, data.rate, version("kaldi-native-fbank"), version("soxr")]
+    return cached(data.folder.name, key, lambda: _read(files, data.features, data.rate or _rate_of(files)))
 
 
 def _read(files: FolderPictures, features: Features, rate: int) -> Raw:
