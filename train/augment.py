@@ -33,8 +33,8 @@ class Augment:
     crop: int = 0
     """the network sees squares of this many pixels: in training at a random place, at evaluation the centre"""
     resized_crop: float = 0.0
-    """above 0: a random part of at least this share of the area, 3:4 to 4:3, resized to the network's input (Szegedy et
-    al. 2014, arXiv:1409.4842)"""
+    """above 0: a random part of at least this share of the area, 3:4 to 4:3, where it is longer than the image cut to
+    it, resized to the network's input (Szegedy et al. 2014, arXiv:1409.4842)"""
     jitter: float = 0.0
     """change brightness, contrast and saturation by factors between 1 - jitter and 1 + jitter"""
     hue: float = 0.0
@@ -43,7 +43,8 @@ class Augment:
     """deviation of random shifts along the principal components of the training images' colours; 0.1 in AlexNet
     (Krizhevsky et al. 2012, section 4.1)"""
     cutout: int = 0
-    """replace a random square of this many pixels by the mean colour (DeVries and Taylor 2017, arXiv:1708.04552)"""
+    """replace a random square of this many pixels by the mean colour, without --data.standardize by black (DeVries and
+    Taylor 2017, arXiv:1708.04552)"""
     mixup: float = 0.0
     """above 0: mix each image and its label with another's; the share is drawn from Beta(mixup, mixup) (Zhang et al.
     2017, arXiv:1710.09412)"""
@@ -88,6 +89,8 @@ class Augment:
             raise UserError(
                 f"--augment.{colour.replace('_', '-')} is for colour images, and these have {channels} channel(s)"
             )
+        if info.pixel_order is not None and (self.crop or self.views != "one"):
+            raise UserError("--augment.crop and views are not for images whose pixels --data.shuffle-pixels exchanged")
         if info.kind == "segmentation" and (self.mixup or self.cutmix or self.views != "one"):
             raise UserError("--augment.mixup, cutmix and views are for one label an image, not for one a pixel")
         if info.kind == "reconstruction" and (self.crop or self.mixup or self.cutmix or self.views != "one"):

@@ -18,11 +18,6 @@ FEW = 1000  # examples of a stream that are shown
 Totals = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> (sum, count), float64, with a leading axis of seeds
 
 
-def totals(evaluate_batch: Callable, rows: np.ndarray, batch: int, seeds: int = 1) -> Totals:
-    """Sums of the metrics over all rows, in float64, of `evaluate_batch(rows [batch], weight [batch])`."""
-    return add_up((evaluate_batch(padded, weight) for padded, weight in masked_batches(rows, batch)), seeds)
-
-
 def add_up(batches: Iterable[dict], seeds: int = 1) -> Totals:
     """Sums, in float64, of the metrics of batches, of which a few are computed ahead."""
     sums: Totals = {}
@@ -64,7 +59,8 @@ def evaluate_split(functions: Functions, task: Task, weights: dict, dataset: Dat
     """The metrics of one run's weights on a split, and the totals they come from."""
     evaluate = jax.jit(functions.evaluate)
 
-    with contextlib.closing(batches(dataset, dataset.splits[split], batch)) as found:
+    rows = dataset.splits[split]
+    with contextlib.closing(batches(dataset, rows, min(batch, len(rows)))) as found:
         sums = of_seed(add_up(in_order(evaluate, functions.begin(weights), found)), 0)
     return task.summarize(sums), sums
 
@@ -79,10 +75,10 @@ def batches(dataset: Dataset, rows: np.ndarray, batch: int) -> Generator[dict, N
 
 
 def examples(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """x [N, ...] and y [N, ...] of rows; of a stream the first FEW of them that can be read."""
+    """x [N, ...] and y [N, ...] of rows; of a stream up to FEW of them, evenly spread, that can be read."""
     if dataset.stream is None:
         return take(dataset.x, rows), take(dataset.y, rows)
-    with contextlib.closing(batches(dataset, rows[:FEW], 50)) as found:
+    with contextlib.closing(batches(dataset, rows[:: -(-len(rows) // FEW)], 50)) as found:
         parts = [(one["x"][one["weight"] > 0], one["y"][one["weight"] > 0]) for one in found]
     return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
 

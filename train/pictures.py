@@ -97,9 +97,8 @@ def most_wrong(figure, x: np.ndarray, y: np.ndarray, logits: np.ndarray, dataset
     for axes, i in zip(cells, worst, strict=False):
         axes.imshow(np.clip(x[i] / white, 0, 1), cmap="gray", vmin=0, vmax=1)
         axes.set_title(f"{classes[y[i]]}, not {classes[guess[i]]} ({sure[i]:.0%})", fontsize=7)
-    figure.suptitle(
-        f"{len(wrong)} of {len(y)} test images are wrong; the most confident of them, with their true class"
-    )
+    of = f"{len(y)}" if len(y) == dataset.seen("test") else f"{len(y)} of {dataset.seen('test')}"
+    figure.suptitle(f"{len(wrong)} of {of} test images are wrong; the most confident of them, with their true class")
     figure.savefig(folder / "most_wrong.png", dpi=120)
 
 

@@ -12,7 +12,7 @@ from purezoo.errors import UserError
 from purezoo.train.augment import Augment, augmentation, in_turn, seen
 from purezoo.train.data.info import Info
 from purezoo.train.data.masks import UNLABELLED
-from purezoo.train.pixels import turn_hue
+from purezoo.train.pixels import random_boxes, turn_hue
 
 B, H, W = 64, 12, 10
 INFO = Info(
@@ -108,8 +108,10 @@ def test_crop_cuts_a_part_out_and_evaluation_the_centre():
 
 
 def test_resized_crop_of_the_whole_is_the_image_and_a_smaller_one_is_part_of_a_ramp():
-    whole = changed(Augment(resized_crop=1.0, crop=8), batch(np.full((B, H, W, 3), 7, np.uint8)))["x"]
-    np.testing.assert_allclose(whole, 7, rtol=1e-5)
+    boxes = np.asarray(random_boxes(jax.random.key(0), 200, (H, W), 1.0))
+    assert (boxes[:, 2:] <= (H, W)).all()
+    assert (boxes[:, 2:].prod(1) >= 0.74 * H * W).all()  # 4:3 of a square, cut to it
+    assert (abs(boxes[:, 2:] - (H, W)).min(1) < 1e-4).all()  # one side at least is whole
     ramp = np.broadcast_to(np.arange(W, dtype=np.float32)[None, None, :, None], (B, H, W, 3))
     x = np.asarray(changed(Augment(resized_crop=0.2), batch(ramp))["x"])[..., 0]
     assert x.shape == (B, H, W)
@@ -224,6 +226,13 @@ def test_views_average_probabilities_over_mirror_images_and_corners():
 def test_what_does_not_fit_the_data_is_refused(augment, info, said):
     with pytest.raises(UserError, match=said):
         augment.check(info)
+
+
+def test_shuffled_pixels_have_no_views_and_no_crop():
+    for augment in (Augment(crop=8), Augment(views="flip")):
+        augment.check(INFO)
+        with pytest.raises(UserError, match="shuffle-pixels"):
+            augment.check(replace(INFO, pixel_order=0))
 
 
 @pytest.mark.parametrize(

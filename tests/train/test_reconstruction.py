@@ -17,7 +17,7 @@ from purezoo.models import Autoencoder
 from purezoo.train.config import Experiment, Train, load
 from purezoo.train.data import Data
 from purezoo.train.data import load as load_data
-from purezoo.train.evaluation import of_seed, totals
+from purezoo.train.evaluation import add_up, masked_batches, of_seed
 from purezoo.train.optimizers import Optimizer
 from purezoo.train.reconstruction import Reconstruction
 from purezoo.train.serve import open_run
@@ -47,7 +47,7 @@ def metrics_of(task, record, size, apply=halves):
     def batch(rows, weight):
         return loss({"x": X[rows], "row": rows, "weight": weight})
 
-    return task.summarize(of_seed(totals(batch, np.arange(N), size), 0))
+    return task.summarize(of_seed(add_up(batch(*one) for one in masked_batches(np.arange(N), size)), 0))
 
 
 @pytest.mark.parametrize("size", [1, 7, 131, 1000])

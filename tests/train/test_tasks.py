@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from purezoo.models import MLP
 from purezoo.train.config import Experiment, Train
-from purezoo.train.evaluation import masked_batches, of_seed, totals
+from purezoo.train.evaluation import add_up, masked_batches, of_seed
 from purezoo.train.optimizers import Optimizer
 from purezoo.train.steps import functions, hyper_parameters
 from purezoo.train.tasks import Classification, Regression
@@ -33,9 +33,7 @@ def evaluate(task, info, x, y, size):
         data = {"x": x[rows], "y": y[rows], "weight": weight}
         return loss(outputs_are_inputs, {}, {}, data, train=False)[1][1]
 
-    sums = of_seed(
-        totals(lambda rows, weight: batch(jnp.asarray(rows), jnp.asarray(weight)), np.arange(len(x)), size), 0
-    )
+    sums = of_seed(add_up(batch(*one) for one in masked_batches(np.arange(len(x)), size)), 0)
     return task.summarize(sums), sums
 
 

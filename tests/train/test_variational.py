@@ -15,7 +15,7 @@ from purezoo.errors import UserError
 from purezoo.models.vae import Posterior, VAEOutput
 from purezoo.train.config import Experiment
 from purezoo.train.data import Dataset
-from purezoo.train.evaluation import of_seed, totals
+from purezoo.train.evaluation import add_up, masked_batches, of_seed
 from purezoo.train.likelihood import importance_weighted
 from purezoo.train.variational import Variational
 
@@ -77,7 +77,7 @@ def metrics_of(task, record, size, rows=N):
     def batch(rows, weight):
         return loss({"x": x[rows], "row": rows, "weight": weight})
 
-    return task.summarize(of_seed(totals(batch, np.arange(rows), size), 0))
+    return task.summarize(of_seed(add_up(batch(*one) for one in masked_batches(np.arange(rows), size)), 0))
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])

@@ -49,8 +49,8 @@ class Data:
     """sequences only: cut longer ones to so many steps; 0: take them whole"""
     fill: Literal["", "previous", "linear", "zero", "skip"] = ""
     """.ts files and series: what stands for a missing value, and in a series for a missing row: the value before it,
-    the line between its neighbours, or zero; skip: nothing, rows of a series are neighbours whatever time lies between
-    them; empty: refuse it"""
+    zero, or in .ts files the line between its neighbours; skip: nothing, rows of a series are neighbours whatever time
+    lies between them; empty: refuse it. What is filled is also forecast and counted"""
     features: Literal["log_mel", "mfcc"] = "log_mel"
     """recordings only: 40 logarithms of mel-scaled energies, or 13 cepstral coefficients, of frames of 25 ms, one every
     10 ms"""
@@ -102,6 +102,11 @@ class Data:
             raise UserError(f"--data.rate is a number of samples a second, at least 1000, or 0, not {self.rate}.")
         if self.fill and self.file != ".ts" and not self.is_series:
             raise UserError(f"--data.fill is for .ts files and series, and the source is '{self.source}'.")
+        if self.fill == "linear" and self.is_series:
+            raise UserError(
+                "--data.fill linear is for .ts files: in a series the line to the next value tells what is to be "
+                "forecast. There are previous, zero and skip."
+            )
         if self.fill == "skip" and not self.is_series:
             raise UserError(f"--data.fill skip is for rows that a series lacks, and the source is '{self.source}'.")
         for name in ("window", "horizon"):

@@ -275,9 +275,9 @@ def _peek(data: Data, kind: Kind) -> tuple[tuple[int, ...], int] | None:
 
 
 def _read(data: Data, kind: Kind, stream: Stream | None) -> Raw:
-    if stream is not None and (data.folder is not None or data.size or data.channels):
+    if stream is not None and (data.folder is not None or data.size or data.channels or data.on_error == "skip"):
         name = data.folder.name if data.folder is not None else data.source.partition(":")[2]
-        key = [data.source, stream.shape, stream.on_error, stream.pictures.fingerprint()]
+        key = [stream.shape, stream.size, stream.on_error, stream.pictures.stamp()]
         return cached(name.split(":")[0].replace("/", "-"), key, lambda: read_all(stream, data.source))
     if data.source in SHAPES:
         return read_bundled(data.source)

@@ -15,7 +15,7 @@ from .images import SUFFIXES, picture_size
 from .split import NAMES
 
 log = logging.getLogger(__name__)
-ALIASES = {"val": "validation", "valid": "validation"}
+ALIASES = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
 NOT_CLASSES = ("__MACOSX", "@eaDir")  # of macOS and of network storages; hidden folders are none either
 
 
@@ -26,6 +26,7 @@ class FolderPictures(NamedTuple):
     names: np.ndarray  # [N] paths in `root`, bytes
     labels: np.ndarray  # [N] int32 class indices
     lengths: np.ndarray  # [N] int64, bytes in each file
+    changed: np.ndarray  # [N] int64, when each file was changed last, in nanoseconds
     sizes: dict[str, int]  # "train" and, where they are there, "validation" and "test": number of pictures
     classes: tuple[str, ...]
     channels: int
@@ -50,6 +51,12 @@ class FolderPictures(NamedTuple):
             digest.update(array.tobytes())
         return digest.hexdigest()
 
+    def stamp(self) -> str:
+        """SHA-256 of that, of where the folder lies, and of when each file was changed."""
+        digest = hashlib.sha256(f"{self.fingerprint()} {self.root.resolve()}".encode())
+        digest.update(self.changed.tobytes())
+        return digest.hexdigest()
+
     def open(self, row: int) -> tuple[Path, str, int]:
         """The file of a picture, its name for messages, and its label."""
         path = self.root / os.fsdecode(self.names[row])
@@ -65,8 +72,8 @@ def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictur
     """The files of a folder that end in one of `suffixes`; `what` each of them is.
 
     A folder named train with folders in it means that the splits are given. Hidden files and folders are passed over,
-    files of another kind too, with a note. UserError where there
-    are none, fewer than two classes, or a class without a file to train on.
+    files of another kind too, with a note. UserError where there are none, fewer than two classes, a class without a
+    file to train on, or folders that are no splits beside train.
     """
     root = data.folder
     assert root is not None
@@ -75,7 +82,7 @@ def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictur
     splits = _splits(root, data.test_split)
     classes = _class_names(splits["train"], suffixes, what)
     index = {name: i for i, name in enumerate(classes)}
-    names, labels, lengths, strays = list[bytes](), list[int](), list[int](), list[str]()
+    names, labels, lengths, changed, strays = list[bytes](), list[int](), list[int](), list[int](), list[str]()
     sizes: dict[str, int] = {}
     for split, folder in splits.items():
         before = len(names)
@@ -83,11 +90,13 @@ def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictur
             if name not in index:
                 raise UserError(f"{folder / name} is a class that {splits['train']} has not.{nearest(name, classes)}")
             found = len(names)
-            for path, length in walk(folder / name):
+            for path in walk(folder / name):
                 if Path(path).suffix.lower() in suffixes:
                     names.append(os.fsencode(os.path.relpath(path, root)))
                     labels.append(index[name])
+                    length, when = _length_and_time(path)
                     lengths.append(length)
+                    changed.append(when)
                 else:
                     strays.append(path)
             if len(names) == found and split == "train":
@@ -101,7 +110,14 @@ def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictur
     if len(classes) < 2:
         raise UserError(f"{splits['train']} holds one class, '{classes[0]}', and at least 2 are needed: class/name")
     return FolderPictures(
-        root, np.array(names), np.array(labels, np.int32), np.array(lengths), sizes, tuple(classes), data.channels or 3
+        root,
+        np.array(names),
+        np.array(labels, np.int32),
+        np.array(lengths),
+        np.array(changed),
+        sizes,
+        tuple(classes),
+        data.channels or 3,
     )
 
 
@@ -114,17 +130,32 @@ def peek_folder(data: Data) -> tuple[tuple[int, ...], int]:
 
 def _splits(root: Path, test_split: str) -> dict[str, Path]:
     """The folder of each split; {"train": root} where they are to be drawn."""
-    there = {ALIASES.get(path.name, path.name): path for path in _folders(root)}
-    if not ("train" in there and set(there) <= {*NAMES, test_split} and _folders(there["train"])):
+    there: dict[str, Path] = {}
+    for path in sorted(_folders(root)):
+        if (name := _split_name(path.name)) in there:
+            raise UserError(f"{root} holds {there[name].name} and {path.name}, which are one split: join them.")
+        there[name] = path
+    if not ("train" in there and _folders(there["train"])):
         if test_split:
             raise UserError(f"--data.test-split {test_split}: {root} has no folders train and {test_split}.")
         return {"train": root}
+    wanted = _split_name(test_split)
+    if others := sorted(there.keys() - {*NAMES, wanted}):
+        raise UserError(
+            f"{root} holds {there['train'].name} with folders in it, as a split has, and {others[0]}, which is none: "
+            "move it elsewhere. Where both are classes, they hold their files without folders."
+        )
     if test_split:
-        wanted = ALIASES.get(test_split, test_split)
         if wanted not in there or wanted == "train":
             raise UserError(f"--data.test-split {test_split}: {root} holds {', '.join(there)}.")
         there["test"] = there.pop(wanted)
     return {name: there[name] for name in NAMES if name in there}
+
+
+def _split_name(name: str) -> str:
+    """Train is train and val is validation; other names stay."""
+    known = ALIASES.get(name.lower(), name.lower())
+    return known if known in NAMES else name
 
 
 def _class_names(folder: Path, suffixes: Collection[str], what: str) -> list[str]:
@@ -142,14 +173,22 @@ def _folders(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "." and path.name not in NOT_CLASSES]
 
 
-def walk(folder: Path) -> Iterator[tuple[str, int]]:
-    """The path and the length of each file in a folder and the folders in it, in the order of their names."""
+def walk(folder: Path) -> Iterator[str]:
+    """The path of each file in a folder and the folders in it, in the order of their names."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if name[0] != "." and name not in NOT_CLASSES)
         for name in sorted(files):
             if name[0] != ".":
-                path = os.path.join(place, name)
-                yield path, os.stat(path).st_size if os.path.exists(path) else 0
+                yield os.path.join(place, name)
+
+
+def _length_and_time(path: str) -> tuple[int, int]:
+    """Bytes, and nanoseconds since 1970; zeros for what cannot be opened: reading it says so."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def _only(strays: list[str]) -> str:

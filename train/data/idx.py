@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import UserError
 from .raw import Raw, as_examples, check_memory, white
 
+DAMAGED = (OSError, EOFError, zlib.error)
 FILES = {  # MNIST's names; the kind of each (3 dimensions: images, 1: labels) is part of them
     "train images": "train-images-idx3-ubyte",
     "train labels": "train-labels-idx1-ubyte",
@@ -55,8 +56,11 @@ def read_idx(folder: str) -> Raw:
 def peek_idx(folder: str) -> tuple[tuple[int, ...], int]:
     """The shape of one image, from the header of its file, and the number of classes, from the training labels."""
     paths = _find(folder)
-    with _open(paths["train images"]) as file:
-        shape = _header(file.read(16), paths["train images"], 3)
+    try:
+        with _open(paths["train images"]) as file:
+            shape = _header(file.read(16), paths["train images"], 3)
+    except DAMAGED as error:
+        raise UserError(f"The file {paths['train images']} cannot be read: {error}.") from error
     return (*shape[1:], 1), len(np.unique(read_array(paths["train labels"], 1)))
 
 
@@ -69,7 +73,7 @@ def read_array(path: Path, rank: int) -> np.ndarray:
             size = math.prod(shape)
             check_memory(size, f"The file {path}")
             content = file.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise UserError(f"The file {path} cannot be read: {error}.") from error
     if len(content) != size:
         amount = "more" if len(content) > size else f"only {len(content)}"

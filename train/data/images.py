@@ -38,7 +38,8 @@ def picture_size(file: Path | BinaryIO, name: object) -> tuple[int, int]:
     """Height and width of a picture, turned as its camera was held, from its header alone. UserError as above."""
     with opened(file, name) as image:
         width, height = image.size
-        sideways = image.getexif().get(0x0112, 1) >= 5  # the EXIF orientation: turned by a quarter
+        turned = image.getexif().get(0x0112, 1) >= 5  # the EXIF orientation: by a quarter
+        sideways = turned and image.format != "TIFF"  # whose size Pillow gives as it will be
     return (width, height) if sideways else (height, width)
 
 
@@ -73,15 +74,21 @@ def convert(image: "Image", mode: str) -> "Image":
     return image.convert(mode)
 
 
-def square(image: "Image", size: int, resample: "Resampling | None" = None) -> "Image":
+def square(image: "Image", size: int, name: object, resample: "Resampling | None" = None) -> "Image":
     """The picture with its short side resized to `size` pixels and the middle [size, size] cropped out.
 
-    Bilinear with antialiasing unless `resample` says otherwise (nearest, for a map of classes).
+    Bilinear with antialiasing unless `resample` says otherwise (nearest, for a map of classes). UserError beginning
+    with `name` where the resized picture would have more than four times PIXEL_LIMIT pixels.
     """
     from PIL.Image import Resampling
 
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
+    if width * height > 4 * PIXEL_LIMIT:
+        raise UserError(
+            f"{name} has {image.width} x {image.height} pixels; --data.size {size} would make {width} x {height}: "
+            "it is too narrow."
+        )
     left, top = (width - size) // 2, (height - size) // 2
     image = image.resize((width, height), Resampling.BILINEAR if resample is None else resample)
     return image.crop((left, top, left + size, top + size))
@@ -96,4 +103,4 @@ def pixels(image: "Image") -> np.ndarray:
 def read_pixels(file: Path | BinaryIO, name: object, channels: int, size: int) -> np.ndarray:
     """uint8 [size, size, channels] of a picture, or [H, W, channels] with size 0. UserError as for `read_picture`."""
     image = read_picture(file, name, channels, size)
-    return pixels(square(image, size) if size else image)
+    return pixels(square(image, size, name) if size else image)

@@ -86,10 +86,9 @@ def _sequences(parts: list[np.ndarray], names: list[str], info: Info, notes: lis
 
 
 def _read_csv(path: Path, info: Info) -> Inputs:
-    if not info.features:
-        raise UserError(
-            f"{path} is a table; the model was trained on images of {list(info.shape)}: give pictures or NPZ."
-        )
+    if len(info.shape) != 1:
+        what, give = ("images", "pictures or NPZ") if len(info.shape) == 3 else ("sequences", "NPZ or .ts")
+        raise UserError(f"{path} is a table; the model was trained on {what} of {list(info.shape)}: give {give}.")
     with open_csv(path) as (header, rows):
         if missing := [name for name in info.features if name not in header]:
             raise UserError(
@@ -110,8 +109,9 @@ def _read_npz(path: Path, info: Info) -> Inputs:
         parts = sequences(arrays[key], arrays[lengths], f"'{key}' of {path}")
         return _sequences(parts, [f"{path.name}[{i}]" for i in range(len(parts))], info, [], path)
     x = read_arrays(path, [key])[key]
-    if len(info.shape) == 2 and x.ndim == 3:
-        return _sequences(list(x.astype(np.float32)), [f"{path.name}[{i}]" for i in range(len(x))], info, [], path)
+    if len(info.shape) == 2 and x.ndim in (2, 3) and x.size and x.dtype.kind in "biuf":
+        x = x.astype(np.float32).reshape(-1, *x.shape[-2:])  # a single sequence is a batch of one
+        return _sequences(list(x), [f"{path.name}[{i}]" for i in range(len(x))], info, [], path)
     if x.shape in (info.shape, info.shape[:2] if info.shape[2:] == (1,) else None):
         x = x[None]  # a single example
     shape = list(x.shape[1:])
@@ -135,7 +135,7 @@ def _read_image(path: Path, info: Info) -> Inputs:
     if info.kind == "reconstruction" and not info.size and picture.size != (width, height):  # blurred, all are strange
         raise UserError(f"{path} has {was} pixels, and the run was trained on {width} x {height}.")
     if info.size:  # as in training
-        picture = square(picture, info.size)
+        picture = square(picture, info.size, path)
     elif picture.size != (width, height):
         notes.append(f"{path.name}: resized from {was} to {width} x {height} pixels")
         picture = picture.resize((width, height), Resampling.BILINEAR)

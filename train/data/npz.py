@@ -7,6 +7,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from .ragged import joined
 from .raw import Raw, as_examples, check_finite, check_memory, white
 from .split import NAMES
 
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, TokenError)
 
 
 def read_npz(path: Path, kind: Kind) -> Raw:

@@ -120,5 +120,5 @@ def read_pair(image: Path, mask: Path, size: int, channels: int) -> tuple[np.nda
             f"{image} has {picture.width} x {picture.height} pixels and its mask {indices.width} x {indices.height}."
         )
     if size:
-        picture, indices = square(picture, size), square(indices, size, Resampling.NEAREST)
+        picture, indices = square(picture, size, image), square(indices, size, mask, Resampling.NEAREST)
     return pixels(picture), np.asarray(indices).astype(np.uint8)

@@ -10,12 +10,13 @@ import numpy as np
 
 from ...errors import UserError, nearest
 from .examples import Windows
-from .ragged import NO_RULE, RULES, Fill, filled
+from .ragged import NO_RULE, Fill, filled
 from .raw import check_memory
 from .split import Splits
-from .table import open_csv
+from .table import number, open_csv
 
 SUNSPOTS_TIME = "YEAR"
+RULES = "--data.fill previous or zero says what to put there."
 ZONE = re.compile(r"(?<=[T ])(.*?)(Z|[+-]\d\d(?::?\d\d)?)$")  # at the end of a time of day
 
 
@@ -74,7 +75,7 @@ def read_series(path: Path, time: str, fill: Fill, names: tuple[str, ...] = ()) 
     series = Series(exact.astype(np.float32), names, times)
     if fill != "skip":
         series = _with_missing_rows(path, series, fill, mend)
-    return series._replace(values=filled(series.values, fill, str(path)))
+    return series._replace(values=filled(series.values, fill, str(path), mend))
 
 
 def _check_precision(path: Path, values: np.ndarray, names: tuple[str, ...]) -> None:
@@ -276,7 +277,7 @@ def _check_order(where: str, times: list[str], moments: list[Any]) -> None:
 def _number(path: Path, line: int, name: str, cell: str) -> float:
     """NaN for an empty cell."""
     try:
-        value = float(cell) if cell.strip() else np.nan
+        value = number(cell) if cell.strip() else np.nan
     except ValueError:
         raise UserError(f"Line {line} of {path}, column '{name}': '{cell}' is no number.") from None
     if np.isinf(value) or abs(value) > 3e38:

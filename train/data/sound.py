@@ -31,7 +31,7 @@ LONGEST = 600  # seconds of a recording
 
 def holds_recordings(folder: Path) -> bool:
     """Whether the first file with a suffix of sound or picture in a folder is a recording."""
-    suffixes = (Path(path).suffix.lower() for path, _ in walk(folder))
+    suffixes = (Path(path).suffix.lower() for path in walk(folder))
     return next((suffix in SUFFIXES for suffix in suffixes if suffix in (*SUFFIXES, *PICTURES)), False)
 
 
@@ -39,7 +39,7 @@ def read_recordings(data: Data) -> Raw:
     """The recordings of a folder as features [T, MELS or CEPSTRA] of frames of 25 ms, one every 10 ms."""
     assert data.folder is not None
     files = find_files(data, SUFFIXES, "recording")
-    key = ["sound", files.fingerprint(), data.features, data.rate, version("kaldi-native-fbank"), version("soxr")]
+    key = ["sound", files.stamp(), data.features, data.rate, version("kaldi-native-fbank"), version("soxr")]
     return cached(data.folder.name, key, lambda: _read(files, data.features, data.rate or _rate_of(files)))
 
 

@@ -57,6 +57,8 @@ class Pictures(Protocol):
 
     def fingerprint(self) -> str: ...
 
+    def stamp(self) -> str: ...  # what a cache of the pictures goes by: another one where a file may have changed
+
     def open(self, row: int) -> tuple[Path | BytesIO, str, int]: ...  # the file, its name for messages, the label
 
 
@@ -187,8 +189,10 @@ def _step(order: Order, step: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def init_worker(index: int, count: int) -> None:
-    """In a worker: Ctrl-C is the main process's to answer, and the worker ends when that process has gone."""
+    """In a worker: Ctrl-C and SIGTERM, which a whole group of processes may get, are the main process's to answer, and
+    the worker ends when that process has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
     def follow(parent):
         parent.join()

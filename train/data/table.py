@@ -1,6 +1,7 @@
 """CSV files with a header: every column a feature but the target."""
 
 import csv
+import re
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,8 @@ from .raw import Raw
 
 
 def read_csv(path: Path, target: str, kind: Kind) -> Raw:
-    """Features [N, D] float32 and the column `target` [N]: integers where all are, else floats, else strings.
+    """Features [N, D] float32 and the column `target` [N]: integers where all are, else floats, else strings, as
+    classes such as 01 and 1 are, too.
 
     A task of reconstruction needs no target: without one every column is a feature.
     """
@@ -25,7 +27,7 @@ def read_csv(path: Path, target: str, kind: Kind) -> Raw:
         chosen = _target(path, header, target)
         features = [name for name in header if name != chosen]
         x, y = read_columns(path, header, rows, features, chosen)
-    return Raw(x, _typed(y), {"train": len(x)}, features=tuple(features), targets=(chosen,))
+    return Raw(x, _typed(y, kind), {"train": len(x)}, features=tuple(features), targets=(chosen,))
 
 
 def peek_csv(path: Path, target: str, kind: Kind) -> tuple[tuple[int, ...], int]:
@@ -34,7 +36,10 @@ def peek_csv(path: Path, target: str, kind: Kind) -> tuple[tuple[int, ...], int]
         if kind == "reconstruction" and not target:
             return (len(header),), 0
         place = header.index(_target(path, header, target))
-        outputs = 1 if kind == "regression" else len(np.unique(_typed([row[place].strip() for _, row in rows])))
+        cells = [row[place].strip() for _, row in rows]
+        if not cells:
+            raise UserError(f"The file {path} has a header and no rows.")
+        outputs = 1 if kind == "regression" else len(np.unique(_typed(cells, kind)))
     return (len(header) - 1,), outputs
 
 
@@ -97,7 +102,7 @@ def read_columns(
     numbers, lines, labels = array("f"), array("q"), []
     for line, row in rows:
         try:
-            numbers.extend([float(row[i]) for i in places])
+            numbers.extend([number(row[i]) for i in places])
         except ValueError:
             name, cell = next(
                 (name, row[i]) for name, i in zip(features, places, strict=True) if not _is_number(row[i])
@@ -131,9 +136,18 @@ def _target(path: Path, header: list[str], target: str) -> str:
     return target
 
 
-def _typed(cells: list[str]) -> np.ndarray:
-    """Integers where every cell is a whole number, else floats where all are numbers, else the strings."""
-    if not all(map(_is_number, cells)):
+def number(cell: str) -> float:
+    """What the cell says. ValueError where that is no number; 1_000 is one in Python, and none here."""
+    if "_" in cell:
+        raise ValueError(cell)
+    return float(cell)
+
+
+def _typed(cells: list[str], kind: Kind) -> np.ndarray:
+    """Integers where every cell is a whole number, else floats where all are numbers, else the strings. A class whose
+    name begins with a zero, such as a postal code, is a name."""
+    named = kind != "regression" and any(re.match(r"[+-]?0\d", cell) for cell in cells)
+    if named or not all(map(_is_number, cells)):
         return np.array(cells)
     y = np.array([float(cell) for cell in cells])
     return y.astype(np.int64) if np.all(y == np.trunc(y)) and np.abs(y).max() < 2**53 else y
@@ -141,7 +155,7 @@ def _typed(cells: list[str]) -> np.ndarray:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number(cell)
     except ValueError:
         return False
     return True

@@ -34,6 +34,12 @@ class TfdsPictures:
         files = [(name, length) for name, length, _ in stamps(self.prepared.folder)]
         return hashlib.sha256(json.dumps([files, self.prepared.splits, self.sizes]).encode()).hexdigest()
 
+    def stamp(self) -> str:
+        """SHA-256 of that, of where the data set lies, and of when each file was changed."""
+        folder = self.prepared.folder
+        stamp = [self.fingerprint(), str(folder.resolve()), [time for _, _, time in stamps(folder)]]
+        return hashlib.sha256(json.dumps(stamp).encode()).hexdigest()
+
     def open(self, row: int) -> tuple[BytesIO, str, int]:
         """The encoded picture, its name for messages, and its label. UserError where the record is damaged."""
         x_key, y_key = self.prepared.keys

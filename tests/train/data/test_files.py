@@ -54,6 +54,17 @@ def test_csv_targets_that_are_numbers(tmp_path):
     assert peek(Data(path, target="b"), "regression") == ((1,), 1)
 
 
+def test_csv_classes_that_begin_with_a_zero_are_names(tmp_path):
+    codes = ["01", "1", "10001", "02134"]
+    path = csv_file(tmp_path, "size,code\n" + "".join(f"{i},{code}\n" for code in codes for i in range(4)))
+    data = load(Data(path, target="code"), "classification")
+    assert data.info.classes == tuple(sorted(codes))
+    assert peek(Data(path, target="code")) == ((1,), 4)
+    assert load(Data(path, target="code"), "regression").y.max() == 10001
+    with pytest.raises(UserError, match="has a header and no rows"):
+        peek(Data(csv_file(tmp_path, "size,code\n"), target="code"))
+
+
 def test_npz_without_splits_grey_images_and_gaps_between_labels(tmp_path):
     x = np.random.default_rng(0).integers(0, 256, (20, 5, 4), dtype=np.uint8)
     data = Data(npz_file(tmp_path, x=x, y=np.arange(20) % 2 * 7), validation=0.0)
@@ -145,7 +156,8 @@ BAD_CSV = {
     "open quote": (CSV.replace("0.5,2", '"0.5,2'), "ripe", "classification", "not CSV"),
     "binary": (b"\xff\xfe\x00" + CSV.encode(), "ripe", "classification", "UTF-8"),
     "text for regression": (CSV, "ripe", "regression", "'ripe' of .* text.*'no' in row 0"),
-    "real numbers for classes": (CSV, "length", "classification", "real numbers|column 'ripe'"),
+    "real numbers for classes": ("a,b\n" + "1,0.5\n2,1.5\n" * 6, "b", "classification", "real numbers"),
+    "underscores": (CSV.replace("0.5,2", "0.5,1_0"), "ripe", "classification", "column 'width': '1_0' is no number"),
     "one class": (CSV.replace("no", "yes"), "ripe", "classification", "1 class"),
     "one of a class": (CSV + "\n1,1,rotten", "ripe", "classification", "single example of the class 'rotten'"),
 }
@@ -197,6 +209,11 @@ def test_bad_npz_names_the_culprit(tmp_path, case):
 def test_files_that_are_no_npz_or_damaged_or_absent(tmp_path):
     good = (tmp_path / "good.npz", tmp_path / "bad.npz")
     np.savez(good[0], x=X, y=Y)
+    with zipfile.ZipFile(good[1], "w") as archive:  # its headers are not even Python
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((\n")
+    with pytest.raises(UserError, match=re.escape(str(good[1]))):
+        load(Data(str(good[1])), "classification")
     content = good[0].read_bytes()
     place = content.index(X.tobytes()) + 5
     damaged = content[:place] + b"\xaa" + content[place + 1 :]
@@ -245,6 +262,10 @@ def test_bad_idx_files_are_named(tmp_path):
     (tmp_path / f"{NAMES[0]}.gz").write_bytes(gzip.compress(idx_bytes(x))[:-30])
     with pytest.raises(UserError, match="cannot be read"):
         load(Data("idx", dir=folder), "classification")
+    (tmp_path / f"{NAMES[0]}.gz").write_bytes(b"not zipped")
+    for read in (load, peek):
+        with pytest.raises(UserError, match="cannot be read"):
+            read(Data("idx", dir=folder), "classification")
     with pytest.raises(UserError, match="no IDX files"):
         load(Data("idx", dir=str(tmp_path / "absent")), "classification")
     with pytest.raises(UserError, match="class labels"):

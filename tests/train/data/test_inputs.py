@@ -92,6 +92,8 @@ def test_npz_holds_many_examples_or_one(tmp_path):
         np.testing.assert_array_equal(x, many[: len(x), ..., None])
         assert len(x) == (2 if array is many or array.ndim == 4 else 1)
         assert x.dtype == np.float32
+    np.savez(tmp_path / "a.npz", x=np.ones((5, 2)))
+    assert read_inputs(tmp_path / "a.npz", info((5, 2))).x.shape == (1, 5, 2)
     np.savez(tmp_path / "a.npz", x=np.ones((3, 2)), y=np.ones(3))
     assert read_inputs(tmp_path / "a.npz", TABLE).x.shape == (3, 2)
 
@@ -120,6 +122,9 @@ BAD = {
     "picture for a table": ("a.png", PNG, TABLE, "trained on 2 columns"),
     "seven channels": ("a.png", PNG, info((6, 4, 7)), "7 channels"),
     "table for images": ("a.csv", b"a,b\n1,2\n", GREY, r"images of \[6, 4, 1\]"),
+    "table for sequences": ("a.csv", b"a,b\n1,2\n", info((5, 2)), r"sequences of \[5, 2\]: give NPZ"),
+    "texts for sequences": ("a.npz", archive(x=np.full((3, 5, 2), "1")), info((5, 2)), "'x' of .*numbers"),
+    "no sequences": ("a.npz", archive(x=np.ones((0, 5, 2))), info((5, 2)), "'x' of .*shape"),
     "missing column": ("a.csv", b"length,widht\n1,2\n", TABLE, "no column 'width'. Did you mean 'widht'"),
     "bad cell": ("a.csv", b"length,width\n1,2\n1,wide\n", TABLE, "Line 3 of .*, column 'width': 'wide'"),
     "missing value": ("a.csv", b"length,width\n1,nan\n", TABLE, "Line 2 of .*, column 'width'"),

@@ -53,7 +53,7 @@ def test_gaps(tmp_path):
         forecast(written(tmp_path, rows))
     with pytest.raises(UserError, match=r"Line 6 .* trained without a rule"):
         read_series(tmp_path / "series.csv", "day", "", ("b", "a"))
-    assert take(forecast(tmp_path / "series.csv", fill="linear").x, np.array([0]))[0, 4, 0] == pytest.approx(0.4)
+    assert take(forecast(tmp_path / "series.csv", fill="previous").x, np.array([0]))[0, 4, 0] == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,10 @@ def test_missing_rows(tmp_path, times, absent, lacking):
         read_series(path, "day", "")
     with pytest.raises(UserError, match=r"trained without a rule for it \(--data\.fill\): [^-]*$"):
         read_series(path, "day", "", ("a",))
-    whole = read_series(path, "day", "linear")
+    whole = read_series(path, "day", "previous")
     assert whole.times == list(map(str, times))
-    assert whole.values.ravel().tolist() == list(range(10))
+    known = [i for i in range(10) if i not in absent]
+    assert whole.values.ravel().tolist() == [max(k for k in known if k <= i) for i in range(10)]
     zero = read_series(path, "day", "zero", ("a",)).values.ravel()
     assert np.flatnonzero(zero == 0).tolist() == sorted({0, *absent})
     kept = read_series(path, "day", "skip")
@@ -141,6 +142,7 @@ def test_times_without_even_steps_are_neighbours(tmp_path):
         ({"source": "a.csv", "horizon": 3}, r"--data\.horizon is for series, and a\.csv .*--data\.time"),
         ({"source": "a.txt", "steps": 3}, r"\.steps are not for texts"),
         ({"source": "a.npz", "time": "day"}, r"--data\.time names a column of a CSV file, and the source is 'a\.npz'"),
+        ({"source": "sunspots", "fill": "linear"}, r"--data\.fill linear is for \.ts .*tells what is to be forecast"),
         ({"window": 0}, r"--data\.window is at least 1, not 0\.$"),
         ({"steps": -1}, r"--data\.steps is .* not -1\.$"),
         ({"rate": 999}, r"--data\.rate is .* not 999\.$"),

@@ -68,6 +68,17 @@ def test_a_folder_of_recordings(tmp_path, caplog):
     np.testing.assert_array_equal(inputs.x.x[0], dataset.x.x[-1][:30])
 
 
+def test_two_folders_of_one_name_are_not_mistaken(tmp_path):
+    """Though files of equal names and lengths lie in them."""
+    for place, hertz in (("clean", 200), ("noisy", 2500)):
+        for name in ("a", "b"):
+            (tmp_path / place / "tones" / name).mkdir(parents=True)
+            for i in range(4):
+                soundfile.write(tmp_path / place / "tones" / name / f"{i}.wav", tone(hertz), 8000)
+    one, other = (load(Data(str(tmp_path / place / "tones")), "classification").x for place in ("clean", "noisy"))
+    assert one.mean((0, 1)).argmax() < other.mean((0, 1)).argmax()
+
+
 def cut_off(path):
     path.write_bytes(path.read_bytes()[:-500])
 

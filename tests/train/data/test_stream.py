@@ -4,6 +4,7 @@ import dataclasses
 import io
 import itertools
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from purezoo.errors import UserError
+from purezoo.train import evaluation
 from purezoo.train.data import Data, load, peek, read_inputs, stream
 from purezoo.train.data.order import Order
 from purezoo.train.data.stream import Stream
@@ -118,6 +120,12 @@ def broken_pictures(folder):
     Image.new("1", (10_000, 6_000)).save(folder / "blue" / "huge.png")
 
 
+def test_what_is_shown_of_a_stream_is_of_all_classes(folder, monkeypatch):
+    monkeypatch.setattr(evaluation, "FEW", 6)
+    _, y = evaluation.examples(load(source(folder), "classification"), np.arange(24))
+    assert y.tolist() == [0, 0, 0, 1, 1, 1]
+
+
 def test_a_bad_picture_stops_the_stream_at_its_step_or_is_skipped(folder, caplog):
     broken_pictures(folder)
     rows = np.arange(27, dtype=np.int32)  # 12, 13 and 14 are the bad ones
@@ -145,6 +153,25 @@ def test_in_memory_bad_pictures_stop_or_are_left_out(folder):
         assert (len(data.x), data.skipped) == (24, {12, 13, 14})
 
 
+def test_the_cache_follows_files_that_keep_their_length(tmp_path):
+    """Uncompressed pictures do when they are edited."""
+    for (name, colour), i in itertools.product(COLOURS.items(), range(4)):
+        paint(tmp_path / name / f"{i}.bmp", colour)
+    assert load(Data(str(tmp_path), stream="no"), "classification").x.max() == 255
+    for path in tmp_path.rglob("*.bmp"):
+        paint(path, (7, 7, 7))
+        os.utime(path, ns=(0, 0))
+    assert load(Data(str(tmp_path), stream="no"), "classification").x.max() == 7
+
+
+def test_what_was_resized_is_not_taken_for_pictures_of_one_size(tmp_path):
+    for (name, colour), i in itertools.product(COLOURS.items(), range(4)):
+        paint(tmp_path / name / f"{i}.png", colour, (16, 16) if i else (16, 17))
+    assert load(Data(str(tmp_path), size=16), "classification").info.size == 16
+    with pytest.raises(UserError, match="give them one size"):
+        load(Data(str(tmp_path)), "classification")
+
+
 def test_every_kind_of_picture_becomes_rgb_of_one_size(tmp_path):
     red = Image.new("RGB", (30, 20), (255, 0, 0))
     half = Image.new("RGB", (40, 20), "red")
@@ -168,6 +195,15 @@ def test_every_kind_of_picture_becomes_rgb_of_one_size(tmp_path):
     assert x["exif"][4, 7].argmax() == 2
     np.testing.assert_array_equal(x["grey"], 100)
     np.testing.assert_array_equal(x["transparent"], 255)
+
+
+@pytest.mark.parametrize("form", ["jpg", "png", "tiff"])
+def test_pictures_that_were_held_on_their_side_have_one_size(tmp_path, form):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    for name, i in itertools.product(COLOURS, range(4)):
+        paint(tmp_path / name / f"{i}.{form}", (0, 0, 0), (20, 10), exif=turned)
+    assert load(Data(str(tmp_path)), "classification").info.shape == (20, 10, 3)
 
 
 def test_the_middle_of_the_short_side_is_kept(tmp_path):
@@ -202,6 +238,13 @@ def test_given_splits_are_kept_and_strays_passed_over(tmp_path, caplog):
         load(Data(str(tmp_path)), "classification")
 
 
+def test_splits_by_other_names(tmp_path):
+    for name, i in itertools.product(COLOURS, range(4)):
+        paint(tmp_path / "Training" / name / f"{i}.png", (0, 0, 0))
+        paint(tmp_path / "Testing" / name / f"{i}.png", (0, 0, 0))
+    assert load(Data(str(tmp_path), validation=0), "classification").info.counts == {"train": 8, "test": 8}
+
+
 BAD = {
     "absent": ((), {}, "There is no folder"),
     "nothing": (("",), {}, "holds no folders of pictures"),
@@ -215,6 +258,9 @@ BAD = {
         {"size": 0, "stream": "yes"},
         "9 x 9 pixels.*--data.size",
     ),
+    "no split": (("train/a/1.png", "train/b/1.png", "more/a/1.png"), {}, "more, which is none: move it elsewhere"),
+    "two of a split": (("train/a/1.png", "val/a/1.png", "valid/a/1.png"), {}, "val and valid, which are one split"),
+    "too narrow": (("a/narrow.png", "a/2.png", "b/1.png", "b/2.png"), {"size": 500}, "would make 500000 x 500: it is"),
     "an empty split": (("train/a/1.png", "train/b/1.png", "test/a/1.txt"), {}, "test holds no pictures"),
 }
 
@@ -226,7 +272,8 @@ def test_folders_that_are_refused(tmp_path, case):
         path = tmp_path / "pictures" / name
         (path if name in ("", "b/") else path.parent).mkdir(parents=True, exist_ok=True)
         if path.suffix == ".png":
-            paint(path, (0, 0, 0), (9, 9) if "big" in name else (8, 8))
+            sizes = {"big": (9, 9), "nar": (1000, 1)}
+            paint(path, (0, 0, 0), sizes.get(path.name[:3], (8, 8)))
         elif path.suffix:
             path.write_text("")
     with pytest.raises(UserError, match=message):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from purezoo.errors import UserError
 from purezoo.train.data import Data, load, peek
+from purezoo.train.data.tfds_pictures import TfdsPictures
 
 SIZES = {"train": 10, "test": 4}
 
@@ -170,6 +171,16 @@ def test_damaged_records_are_an_error(pets):
     file.write_bytes(content)
     with pytest.raises(UserError, match="cannot be read"):
         load(Data("tfds:pets", dir=str(pets)), "classification")
+
+
+def test_pictures_of_one_size_that_cannot_be_read_are_skipped(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("PUREZOO_CACHE", str(tmp_path))
+    whole = TfdsPictures.open
+    bad = (io.BytesIO(b"no picture"), "record 3", 1)
+    monkeypatch.setattr(TfdsPictures, "open", lambda self, row: bad if row == 3 else whole(self, row))
+    data = load(Data("tfds:pets", dir=str(prepared), on_error="skip"), "classification")
+    assert data.skipped == {3}
+    assert (len(data.x), data.info.shape) == (13, (4, 5, 1))
 
 
 def test_several_configurations_must_be_chosen_from(pets):
