@@ -9,7 +9,6 @@ with a Gaussian likelihood it prints the bits per dimension of the test examples
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from purezoo.errors import UserError
 from purezoo.train.data import Dataset
 from purezoo.train.data.examples import take
 from purezoo.train.evaluation import errors_of_split, evaluate_split
-from purezoo.train.folder import load_data
+from purezoo.train.folder import load_arrays
 from purezoo.train.principal import code_width, principal, principal_bits
 from purezoo.train.serve import open_run, seed_folders
 from purezoo.train.variational import Variational
@@ -61,8 +60,7 @@ def measured(run: Path, data_dir: str) -> tuple[list[float], int, Dataset, str]:
             raise UserError(f"{home} is no run of an autoencoder")
         if unit and task.likelihood != "gaussian":
             raise UserError(f"{home} has a likelihood of pixels that are 0 or 1, and PCA has none of those")
-        data = experiment.data.moved_to(data_dir) if data_dir else experiment.data
-        dataset = load_data(dataclasses.replace(experiment, data=data), home)
+        dataset = load_arrays(experiment, home, data_dir)
         if unit:
             metrics, _ = evaluate_split(functions, task, weights, dataset, "test", 256)
             found.append(metrics["bits_per_dimension"])

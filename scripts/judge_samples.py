@@ -11,7 +11,6 @@ the images become more: compare those of as many.
 """
 
 import argparse
-import dataclasses
 import json
 import typing
 from collections.abc import Callable
@@ -74,8 +73,7 @@ def judged(run: Path, classifier: Path, drawing: Drawing, count: int, seed: int,
     labels = drawing.labels(experiment, info, count)
     if count < 2 or count % len(info.classes) or labels.min() < 0:
         raise UserError(f"--count is a multiple of {len(info.classes)}, all classes that are drawn, not {count}")
-    data = judge.data.moved_to(data_dir) if data_dir else judge.data
-    dataset = load_data(dataclasses.replace(judge, data=data), home)
+    dataset = load_data(judge, home, data_dir)
     features = feature_function(functions.predict, judge_weights, own)
     reference = moments(features(examples(dataset, dataset.splits["test"])[0])[0])
 

@@ -46,14 +46,14 @@ class Flags:
 
 def main() -> int:
     args = sys.argv[1:]
-    name = next(iter(words(args, Flags)), None)
-    if name is None:
+    place = next(iter(words(args, Flags)), None)
+    if place is None:
         print(__doc__.strip())
         return 0 if {"-h", "--help"} & set(args) else 2
     try:
-        experiment, source = config.load_config(name)
-        flags, experiment = parse_experiment(Flags, experiment, args, name, "scripts/leave_one_out.py")
-        return measure(experiment, source, Path(flags.json) if flags.json else None)
+        experiment, code = config.load_config(args[place])
+        flags, experiment = parse_experiment(Flags, experiment, args, place, "scripts/leave_one_out.py")
+        return measure(experiment, code, Path(flags.json) if flags.json else None)
     except UserError as error:
         print(f"leave_one_out.py: {error}", file=sys.stderr)
         return 2
@@ -61,7 +61,7 @@ def main() -> int:
         return stop.code
 
 
-def measure(experiment: config.Experiment, source: Path | None, path: Path | None) -> int:
+def measure(experiment: config.Experiment, code: bytes | None, path: Path | None) -> int:
     """Prints a line for each class and the means. UserError for what has no classes or no anomaly score, and for a file
     of other settings."""
     experiment = replace(experiment, data=experiment.data.absolute())
@@ -74,13 +74,18 @@ def measure(experiment: config.Experiment, source: Path | None, path: Path | Non
     if not hasattr(experiment.task, "errors"):
         raise UserError(f"{type(experiment.task).__name__} restores nothing, so it has no anomaly score")
     settings = config.to_json(experiment)
-    record = json.loads(path.read_text()) if path and path.exists() else {"settings": settings, "left_out": {}}
-    if record["settings"] != settings:
+    record: Any = {"settings": settings, "left_out": {}}
+    if path and path.exists():
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} holds no results: {error}") from error
+    if not isinstance(record, dict) or record.get("settings") != settings:
         raise UserError(f"{path} holds results of other settings: name another file")
     print(f"{'left out':12}{'network':>20}{'PCA':>10}")
     for left in classes:
         if left not in record["left_out"]:
-            record["left_out"][left] = without(left, experiment, source, everything)
+            record["left_out"][left] = without(left, experiment, code, everything)
             if path:
                 write_json(path, record)
         found = record["left_out"][left]
@@ -94,7 +99,7 @@ def cell(areas) -> str:
     return f"{np.mean(areas):.4f}" + (f" ± {np.std(areas, ddof=1):.4f}" if len(areas) > 1 else "")
 
 
-def without(left: str, experiment: config.Experiment, source: Path | None, everything: Dataset) -> dict[str, Any]:
+def without(left: str, experiment: config.Experiment, code: bytes | None, everything: Dataset) -> dict[str, Any]:
     """Trains without a class: the area under the ROC curve by each seed's network, and by PCA."""
     kept = tuple(name for name in everything.info.classes if name != left)
     experiment = replace(experiment, data=replace(experiment.data, classes=kept))
@@ -102,7 +107,7 @@ def without(left: str, experiment: config.Experiment, source: Path | None, every
     strange = everything.x[test[classes_of(everything, test) == left]]
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
-        train(experiment, folder, source, Options(quiet=True, pictures=False))
+        train(experiment, folder, code, Options(quiet=True, pictures=False))
         dataset = open_encoder(folder, trust=True).dataset()
         usual, areas = dataset.x[dataset.splits["test"]], []
         for home in seed_folders(folder):

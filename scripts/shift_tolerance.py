@@ -8,14 +8,13 @@ the seeds of a run. Prints a table, and draws it where --out says.
 """
 
 import argparse
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from purezoo.errors import UserError
 from purezoo.train.evaluation import predict_rows
-from purezoo.train.folder import load_data
+from purezoo.train.folder import load_arrays
 from purezoo.train.serve import open_run, seed_folders
 
 
@@ -48,8 +47,7 @@ def accuracies(run: Path, shifts: range, data_dir: str) -> np.ndarray:
         experiment, info, functions, weights = open_run(home, trust=False)
         if info.kind != "classification" or len(info.shape) != 3:
             raise UserError(f"{home} classifies no images")
-        data = experiment.data.moved_to(data_dir) if data_dir else experiment.data
-        dataset = load_data(dataclasses.replace(experiment, data=data), home)
+        dataset = load_arrays(experiment, home, data_dir)
         test = dataset.splits["test"]
         x, y = dataset.x[test], dataset.y[test]
         rows.append([accuracy(functions, weights, x, y, shift) for shift in shifts])

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..errors import UserError, nearest
@@ -17,7 +16,7 @@ from .init import factors, frozen, without
 from .loop import steps_per_epoch
 from .optimizers import optimizer_factory
 from .show import multiply_adds
-from .steps import Functions, RunState, carries_state, example_batch, input_spec
+from .steps import Functions, RunState, carries_state, example_batch, hyper_parameters, input_spec
 
 TOGETHER_MULTIPLY_ADDS = 20e6  # on a CPU, a step with more keeps the cores busy by itself
 
@@ -42,20 +41,21 @@ def check(experiment: Experiment, dataset: Dataset, compiled: Functions, folder:
         raise UserError(f"--init.rates: optimizer '{optimizer.name}' searches for the size of its steps itself")
     factors(experiment.init, without(run.params, frozen(experiment.init, run.params, run.state)))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(run)) * train.seeds
-    free = shutil.disk_usage(folder).free
-    if 4 * size > free:  # three checkpoints and the weights
-        raise UserError(
-            f"{folder} has {free / 1e9:.1f} GB free, and this run's checkpoints need {4 * size / 1e9:.1f} GB"
-        )
+    check_disk(folder, 4 * size)  # three checkpoints and the weights
     return run
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """UserError where a run's folder has no room for so many bytes, those of its own checkpoints included."""
+    own = sum(path.stat().st_size for path in folder.glob("**/checkpoints/**/*") if path.is_file())
+    free = shutil.disk_usage(folder).free + own
+    if needed > free:
+        raise UserError(f"{folder} has {free / 1e6:,.1f} MB free, and this run needs {needed / 1e6:,.1f} MB there")
 
 
 def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     """The shapes of the run's state. Raises UserError where the network does not fit the data or the task."""
-    hyper = {
-        name: jax.ShapeDtypeStruct((), jnp.float32) for name in ("learning_rate", "weight_decay", "l1", "l2", "ema")
-    }
-    hyper["seed"] = jax.ShapeDtypeStruct((), jnp.uint32)
+    hyper = jax.eval_shape(lambda: jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0])))
     model, network = experiment.model.build(), type(experiment.model).__name__
     if carries_state(experiment) and info.kind != "language":
         raise UserError(f"--model.carry is for windows of a text, and {info.source} has examples of their own")
@@ -107,7 +107,9 @@ def in_one_program(experiment: Experiment, dataset: Dataset) -> bool:
 
     On a CPU one after another is faster for convolutions and for steps large enough to keep all cores busy.
     """
-    if dataset.stream is not None:  # each seed reads batches of its own
+    if dataset.stream is not None:
+        if experiment.train.together == "yes":
+            raise UserError("--train.together yes is for data in memory: of a stream each seed reads its own batches")
         return False
     if experiment.train.together != "auto":
         return experiment.train.together == "yes"

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import errno
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,8 +13,12 @@ from typing import Any
 from ..errors import Interrupted, UserError, nearest
 from .commands import encode, evaluate, generate, predict, probe
 from .flags import parse, parse_experiment, words
+from .progress import hush
 
 BEGAN = time.perf_counter()  # before jax is imported
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+OUT_OF_REACH = (errno.EACCES, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR)
 
 HELP = """\
 usage: purezoo COMMAND ...
@@ -57,16 +60,17 @@ def run(args: Sequence[str]) -> int:
         print("\nstopped", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has gone, which is no error of ours
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()
         return 0
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS):
+        if error.errno not in (*FULL, *OUT_OF_REACH):
             raise
-        return complain(f"cannot write {error.filename or 'a file'}: {error.strerror}. What was saved before is whole.")
+        do, what = "write" if error.errno in FULL else "read or write", error.filename or "a file"
+        return complain(f"cannot {do} {what}: {error.strerror}. What was saved before is whole.")
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
             raise
-        return complain("out of memory: choose a smaller --train.batch-size or network")
+        return complain("out of memory: choose a smaller batch or network")
 
 
 def command(args: list[str]) -> int:
@@ -117,27 +121,27 @@ def train(args: list[str]) -> int:
     from .run import Options
     from .run import train as train_run
 
-    name = next(iter(words(args, TrainFlags)), None)
-    if name is None:
-        flags = parse(
-            TrainFlags, args, "purezoo train", ["CONFIG"] if not any(a.startswith("--resume") for a in args) else []
-        )
-        if not flags.resume:
-            raise UserError("train what? Name a config, `purezoo train lenet_digits`, or a run: --resume RUN")
+    place = next(iter(words(args, TrainFlags)), None)
+    if place is None:
+        if not any(arg.startswith(("--resume", "-h", "--help")) for arg in args):
+            raise UserError("train what? Name a config first, `purezoo train lenet_digits`, or a run: --resume RUN")
+        flags = parse(TrainFlags, args, "purezoo train", [] if "--resume" in " ".join(args) else ["CONFIG"])
+        if flags.out:
+            raise UserError("--resume goes on in the run's own folder: leave --out away")
         folder = Path(flags.resume)
-        experiment, source = config.load(folder, flags.trust)
+        experiment, code = config.load(folder, flags.trust)
         options = Options(True, flags.quiet, not flags.no_pictures, BEGAN)
         if finished(folder, experiment):
             print(f"{folder} has finished already.")
             return report(folder, read_json(folder / "summary.json"))
     else:
-        experiment, source = config.load_config(name)
-        flags, experiment = parse_experiment(TrainFlags, experiment, args, name, "purezoo train")
+        experiment, code = config.load_config(args[place])
+        flags, experiment = parse_experiment(TrainFlags, experiment, args, place, "purezoo train")
         if flags.resume:
             raise UserError("--resume takes the settings of the run's folder: leave the config away")
-        folder = Path(flags.out) if flags.out else free_folder(Path(name).stem)
+        folder = Path(flags.out) if flags.out else free_folder(Path(args[place]).stem)
         options = Options(False, flags.quiet, not flags.no_pictures, BEGAN)
-    return report(folder, train_run(experiment, folder, source, options))
+    return report(folder, train_run(experiment, folder, code, options))
 
 
 def finished(folder: Path, experiment) -> bool:
@@ -210,10 +214,12 @@ def show(args: list[str]) -> int:
     from . import config
     from .show import spec_of, table
 
-    name = next(iter(words(args, ShowFlags)), None)
-    if name is None:
-        parse(ShowFlags, args, "purezoo show", ["CONFIG"])
-        raise UserError("show what? Name a network, a config or a run: purezoo show lenet_mnist")
+    place = next(iter(words(args, ShowFlags)), None)
+    if place is None:
+        if {"-h", "--help"} & set(args):
+            parse(ShowFlags, args, "purezoo show", ["CONFIG"])
+        raise UserError("show what? Name a network, a config or a run first: purezoo show lenet_mnist")
+    name = args[place]
     folder = Path(name)
     entry = CATALOGUE.get(name)
     if entry is not None:
@@ -222,7 +228,7 @@ def show(args: list[str]) -> int:
         experiment, _ = config.load(folder, "--trust" in args)
     else:
         experiment, _ = config.load_config(name)
-    flags, experiment = parse_experiment(ShowFlags, experiment, args, name, "purezoo show")
+    flags, experiment = parse_experiment(ShowFlags, experiment, args, place, "purezoo show")
     shape = flags.input or (entry.input if entry else example_shape(experiment))
     if min(shape) < 1:
         raise UserError(f"--input is a shape of positive numbers, not {shape}")
@@ -258,6 +264,7 @@ def settings(model: Any) -> str:
 def free_folder(name: str) -> Path:
     """runs/NAME, or with the time behind it where that is taken."""
     folder = Path("runs") / name
-    if not folder.exists() or [path.name for path in folder.iterdir()] == [".lock"]:  # of a run killed at its start
+    killed_at_its_start = folder.is_dir() and [path.name for path in folder.iterdir()] == [".lock"]
+    if not folder.exists() or killed_at_its_start:
         return folder
     return folder.with_name(f"{name}-{datetime.datetime.now():%Y%m%d-%H%M%S}")

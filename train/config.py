@@ -98,8 +98,8 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
 
 
-def load_config(name: str) -> tuple[Experiment, Path | None]:
-    """The experiment of a config by name, or by the path of a Python file, and that path.
+def load_config(name: str) -> tuple[Experiment, bytes | None]:
+    """The experiment of a config by name, or by the path of a Python file, and what that file holds.
 
     A file given by its path is code, and is run. Raises UserError where there is none, or it holds no EXPERIMENT.
     """
@@ -109,9 +109,10 @@ def load_config(name: str) -> tuple[Experiment, Path | None]:
             raise UserError(f"{name} is a run: `purezoo train --resume {name}` goes on with it")
         if not path.is_file():
             raise UserError(f"there is no config file {name}")
-        experiment = experiment_of(import_file(path), name)
-        remember(path)
-        return experiment, path
+        code = path.read_bytes()
+        experiment = experiment_of(import_code(code, path), name)
+        remember(code)
+        return experiment, code
     if Path(f"{name}.py").is_file() and name not in config_names():
         raise UserError(f"no config is named '{name}'. Did you mean the file: {name}.py?")
     if name not in config_names():
@@ -119,19 +120,18 @@ def load_config(name: str) -> tuple[Experiment, Path | None]:
     return experiment_of(importlib.import_module(f"..configs.{name}", __package__), name), None
 
 
-def import_file(path: Path) -> ModuleType:
-    """Runs a Python file as a module. Raises UserError where it fails.
+def import_code(code: bytes, path: Path) -> ModuleType:
+    """Runs what a Python file held when it was read as a module. Raises UserError where it fails.
 
     It can import what is installed, but not the files beside it: a run keeps a copy of this one file, and nothing else
     of a run's folder may ever be run.
     """
-    path = path.resolve()
     spec = importlib.util.spec_from_file_location(USER_MODULE, path)
-    if spec is None or spec.loader is None:
+    if spec is None:
         raise UserError(f"{path} is no config: a config is a Python file, NAME.py")
     module = sys.modules[USER_MODULE] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(code, path, "exec"), vars(module))
     except UserError:
         raise
     except Exception as error:
@@ -189,17 +189,28 @@ def from_json(kind: Any, value: Any) -> Any:
     return value
 
 
-def save(folder: Path, experiment: Experiment, source: Path | None) -> None:
-    """Writes config.json, and a copy of the user's config file as experiment.py."""
+def save(folder: Path, experiment: Experiment, code: bytes | None) -> None:
+    """Writes config.json, and what the user's config file held as experiment.py."""
     record = to_json(experiment)
-    if source:
-        (folder / "experiment.py").write_bytes(source.read_bytes())
+    if code is not None:
+        write(folder / "experiment.py", code)
         record["source"] = "experiment.py"
-    (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+    write(folder / "config.json", (json.dumps(record, indent=2) + "\n").encode())  # last: what has it is a run
 
 
-def load(folder: Path, trust: bool = False) -> tuple[Experiment, Path | None]:
-    """The experiment of a run's folder, and the folder's copy of the user's config file where it has one.
+def write(path: Path, content: bytes) -> None:
+    """The file is either whole or not there, also where the disk is full."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def load(folder: Path, trust: bool = False) -> tuple[Experiment, bytes | None]:
+    """The experiment of a run's folder, and what the folder's copy of the user's config file holds, if there is one.
 
     That copy is code. It is run where `trust` says so, or where the user has trained with the very same file before.
     Raises UserError for a folder without a run.
@@ -214,34 +225,35 @@ def load(folder: Path, trust: bool = False) -> tuple[Experiment, Path | None]:
         raise UserError(f"{folder} holds no run: it has no config.json") from None
     except ValueError as error:
         raise UserError(f"{folder / 'config.json'} is damaged: {error}") from error
-    copy = folder / "experiment.py" if record.pop("source", None) else None
-    if copy is not None:
+    copy, code = folder / "experiment.py", None
+    if record.pop("source", None):
         if not copy.is_file():
             raise UserError(f"{folder} holds no whole run: experiment.py is missing")
-        if not trust and fingerprint(copy) not in trusted():
+        code = copy.read_bytes()
+        if not trust and fingerprint(code) not in trusted():
             raise UserError(
                 f"{folder} was trained with a config file of its own, {copy}, which is code that would be run. "
                 "Read it, and pass --trust if you trust it."
             )
-        import_file(copy)
+        import_code(code, copy)
     try:
-        return from_json(Experiment, record), copy
+        return from_json(Experiment, record), code
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{folder / 'config.json'} does not fit this version: {error}") from error
 
 
-def fingerprint(path: Path) -> str:
-    """SHA-256 of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def fingerprint(code: bytes) -> str:
+    """SHA-256 of a file's content."""
+    return hashlib.sha256(code).hexdigest()
 
 
-def remember(path: Path) -> None:
+def remember(code: bytes) -> None:
     """Notes that the user has run this config file, so that the runs it made can be opened without asking."""
     known = trusted()
-    if fingerprint(path) not in known:
+    if fingerprint(code) not in known:
         with contextlib.suppress(OSError):  # without a cache folder the user passes --trust
             cache_folder().mkdir(parents=True, exist_ok=True)
-            (cache_folder() / "trusted.txt").write_text("\n".join(sorted({*known, fingerprint(path)})) + "\n")
+            (cache_folder() / "trusted.txt").write_text("\n".join(sorted({*known, fingerprint(code)})) + "\n")
 
 
 def trusted() -> set[str]:

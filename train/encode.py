@@ -1,6 +1,5 @@
 """The codes of a run's encoder, written as features for whatever comes next, or drawn as a map."""
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from .data.cache import write_npz
 from .data.examples import Examples, take
 from .data.inputs import with_path
 from .evaluation import compute_rows
-from .folder import load_data, new_file
+from .folder import load_arrays, new_file
 from .serve import open_run, seed_folders
 from .steps import preparation
 
@@ -43,11 +42,7 @@ class Encoder(NamedTuple):
     def dataset(self, data_dir: str = "") -> Dataset:
         """The run's data in its splits, from another folder where they have moved. UserError for data that are not
         held in memory."""
-        data = self.experiment.data.moved_to(data_dir) if data_dir else self.experiment.data
-        dataset = load_data(dataclasses.replace(self.experiment, data=data), self.home)
-        if dataset.stream is not None:
-            raise UserError(f"{self.home} was trained on a stream, and this needs data in memory (--data.stream no)")
-        return dataset
+        return load_arrays(self.experiment, self.home, data_dir)
 
 
 def open_encoder(folder: Path, trust: bool) -> Encoder:

@@ -16,17 +16,19 @@ from ..errors import UserError
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
-def words(args: Sequence[str], flags: type) -> list[str]:
-    """The arguments that are neither a flag nor the value of one, up to the first flag that is not a field of `flags`.
+def words(args: Sequence[str], flags: type) -> list[int]:
+    """The places of arguments that are neither a flag nor the value of one, up to the first flag that is not a field of
+    `flags`.
 
-    What follows such a flag, which only a config explains, may be its values.
+    What follows such a flag, or one that takes several values, may be its values.
     """
-    takes_value = {f"--{f.name.replace('_', '-')}": f.type in (str, int, float) or typing.get_origin(f.type) is Literal
-                   for f in dataclasses.fields(flags) if f.default_factory is dataclasses.MISSING}  # fmt: skip
-    found, rest = [], iter(args)
-    for arg in rest:
+    single = {f"--{f.name.replace('_', '-')}": f.type for f in dataclasses.fields(flags)}
+    takes_value = {name: kind is not bool for name, kind in single.items()
+                   if kind in (bool, str, int, float) or typing.get_origin(kind) is Literal}  # fmt: skip
+    found, rest = [], iter(enumerate(args))
+    for place, arg in rest:
         if not arg.startswith("-"):
-            found.append(arg)
+            found.append(place)
         elif takes_value.get(arg):
             next(rest, None)
         elif arg.partition("=")[0] not in (*takes_value, "-h", "--help"):
@@ -43,8 +45,9 @@ def parse(flags: type, args: list[str], prog: str, shown: Sequence[str] = ()) ->
     return _read(flags, prog, args, (tyro.conf.FlagCreatePairsOff,))
 
 
-def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: str) -> tuple[Any, Any]:
-    """The flags of a command and the experiment, changed by the flags that its own dataclasses define."""
+def parse_experiment(flags: type, experiment, args: list[str], place: int, prog: str) -> tuple[Any, Any]:
+    """The flags of a command and the experiment, which stands at `place`, changed by the flags that its own dataclasses
+    define."""
     import tyro
 
     from .config import Experiment
@@ -54,18 +57,16 @@ def parse_experiment(flags: type, experiment, args: list[str], name: str, prog: 
     own = ("own", Annotated[flags, tyro.conf.arg(name="")], field(default=flags()))
     both = dataclasses.make_dataclass("Command", [own, *parts], frozen=True)
     both.__doc__ = flags.__doc__
-    rest = list(args)
-    rest.remove(name)
-    parsed = _read(both, f"{prog} {name}", rest, (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands))
+    rest = [*args[:place], *args[place + 1 :]]
+    parsed = _read(both, f"{prog} {args[place]}", rest, (tyro.conf.FlagCreatePairsOff, tyro.conf.AvoidSubcommands))
     return parsed.own, Experiment(**{name: getattr(parsed, name) for name, *_ in parts})
 
 
 def words_and_flags(flags: type, args: list[str], prog: str, shown: Sequence[str]) -> tuple[list[str], Any]:
-    """A command's positional arguments, which may stand anywhere among its flags, and the flags."""
-    found, rest = words(args, flags), list(args)
-    for word in found:
-        rest.remove(word)
-    return found, parse(flags, rest, prog, shown)
+    """A command's positional arguments, which may stand among its flags, and the flags."""
+    places = words(args, flags)
+    rest = [arg for place, arg in enumerate(args) if place not in places]
+    return [args[place] for place in places], parse(flags, rest, prog, shown)
 
 
 def _read(flags: type, prog: str, args: list[str], config: Sequence[Any]) -> Any:

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,16 @@ def locked(folder: Path, resume: bool) -> Iterator[None]:
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError(f"another process trains in {folder}") from None
+        except OSError as error:
+            raise UserError(f"{folder} cannot be held against other processes: {error.strerror}") from error
         try:
             yield
         finally:
             if not (folder / "config.json").exists():  # refused before any work: leave nothing behind
-                (folder / ".lock").unlink()
+                for name in (".lock", "experiment.py"):
+                    (folder / name).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
@@ -52,28 +54,37 @@ def top_folder(folder: Path) -> Iterator[None]:
         raise
 
 
-def start_folder(folder: Path, experiment: Experiment, dataset: Dataset, source: Path | None) -> None:
+def start_folder(folder: Path, experiment: Experiment, dataset: Dataset, code: bytes | None) -> None:
     """Writes what is known before the first step; a resumed run has it."""
     if (folder / "splits.npz").is_file():
         return
-    config.save(folder, experiment, source)
+    config.save(folder, experiment, code)
     write_json(folder / "data.json", dataset.info.to_json())
     data.save_splits(folder / "splits.npz", dataset.splits)
 
 
-def load_data(experiment: Experiment, recorded: Path | None) -> Dataset:
-    """The experiment's data; with the splits of the run's folder `recorded`, where they are there already.
+def load_data(experiment: Experiment, recorded: Path | None, data_dir: str = "") -> Dataset:
+    """The experiment's data, from another folder where they have moved to `data_dir`; with the splits of the run's
+    folder `recorded`, where they are there already.
 
     Raises UserError where the data are no longer those the run was trained on.
     """
-    kind = experiment.task.kind
+    kind, source = experiment.task.kind, experiment.data.moved_to(data_dir) if data_dir else experiment.data
     if recorded is None or not (recorded / "splits.npz").is_file():
-        return data.load(experiment.data, kind)
-    dataset = data.load(experiment.data, kind, data.load_splits(recorded / "splits.npz"))
+        return data.load(source, kind)
+    dataset = data.load(source, kind, data.load_splits(recorded / "splits.npz"))
     info = load_info(recorded)
     if dataset.info.fingerprint != info.fingerprint:
-        raise UserError(f"the data of {experiment.data.source} have changed since {recorded} was trained on them")
+        raise UserError(f"the data of {source.source} have changed since {recorded} was trained on them")
     return dataset._replace(info=info)
+
+
+def load_arrays(experiment: Experiment, home: Path, data_dir: str = "") -> Dataset:
+    """The data of a finished run. Raises UserError also where they are a stream, not arrays in memory."""
+    dataset = load_data(experiment, home, data_dir)
+    if dataset.stream is not None:
+        raise UserError(f"{home} was trained on a stream, and this needs data in memory (--data.stream no)")
+    return dataset
 
 
 def load_info(folder: Path) -> Info:
@@ -90,9 +101,7 @@ def new_file(path: Path, flag: str, suffix: str) -> None:
 
 def write_json(path: Path, record: Any) -> None:
     """Replaces the file only when the new one is whole."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(part, path)
+    config.write(path, (json.dumps(record, indent=2) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,7 @@
 """The training loop: a straight line from the first step, or a checkpoint, to the last."""
 
 import contextlib
+import fnmatch
 import functools
 import importlib
 import json
@@ -26,6 +27,7 @@ from .programs import Programs
 from .progress import Progress
 from .start import Start
 from .steps import RunState
+from .tasks import Task
 
 CHECKPOINT_SECONDS = 60.0
 LATE_SECONDS = 3.0
@@ -60,7 +62,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
     """
     train, steps = experiment.train, total_steps(experiment, dataset)
     every = train.eval_every or steps_per_epoch(experiment, dataset)
-    higher = train.monitor in experiment.task.higher_is_better
+    higher = is_higher_better(experiment.task, train.monitor)
     hyper = programs.hyper(seeds)
     with contextlib.ExitStack() as stack:
         threading.Thread(target=importlib.import_module, args=("orbax.checkpoint",), daemon=True).start()
@@ -137,10 +139,14 @@ def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, 
         lines.append(line)
     history.write([line for line, stopped in zip(lines, memory.stopped, strict=True) if not stopped])
     if values:
-        run = programs.keep_best(run, _better(values, step, train, memory, train.monitor in task.higher_is_better))
+        run = programs.keep_best(run, _better(values, step, train, memory, is_higher_better(task, train.monitor)))
     progress.evaluated(step, epoch, _average(lines, "train"), _average(lines, "validation"))
     run = run._replace(sums=programs.place(jax.tree.map(np.zeros_like, jax.device_get(run.sums))))
     return run, float(np.mean(values)) if values else None
+
+
+def is_higher_better(task: Task, metric: str) -> bool:
+    return any(fnmatch.fnmatchcase(metric, pattern) for pattern in task.higher_is_better)
 
 
 def _better(values: list[float], step: int, train, memory: Memory, higher: bool) -> np.ndarray:
@@ -235,7 +241,8 @@ def _note_if_late(heard: int, over: threading.Event) -> None:
         while number := pipe.read(1):
             if number[0] in (signal.SIGINT, signal.SIGTERM) and not noted and not over.wait(LATE_SECONDS):
                 noted, name = True, signal.Signals(number[0]).name
-                print(f"\n{name}: heard. The run stops after its next step, once that is compiled", file=sys.stderr)
+                late = "The run stops after its next step, once that is compiled, or evaluation"
+                print(f"\n{name}: heard. {late}", file=sys.stderr)
 
 
 def _stop_if_not_finite(failed, seeds: list[int], checkpointer) -> None:

@@ -14,6 +14,11 @@ from ..errors import UserError, nearest
 
 Number = int | float | bool | str
 DECAY_MASKS = ("mask", "weight_decay_mask")
+OURS = {  # arguments of an optimiser that are not for --optimizer.args
+    "learning_rate": "--optimizer.learning-rate sets it",
+    "weight_decay": "--optimizer.weight-decay sets it",
+    "muon_weight_dimension_numbers": "every kernel is a matrix to its last axis",
+} | dict.fromkeys(DECAY_MASKS, "weight decay acts on kernels")
 CONSTANT_RATE = ("optimistic_adam", "rprop", "sm3")  # for these, Optax wants a number
 REFUSED = {  # optimisers of Optax that need more than the gradient of a batch
     "dpsgd": "it needs the gradient of each example",
@@ -71,11 +76,16 @@ class Optimizer:
         if not 0 <= self.ema < 1:
             raise UserError(f"--optimizer.ema lies in [0, 1), not {self.ema}")
         factory, who = optimizer_factory(self.name), f"--optimizer.args: {self.name}"
-        _check_arguments(factory, self.args, who, frozenset({"learning_rate"}))
+        _check_arguments(factory, self.args, who, OURS)
         if self.name in CONSTANT_RATE and self.schedule.name != "constant":
             raise UserError(f"optimizer '{self.name}' takes no schedule: set --optimizer.schedule.name constant")
-        named = {name: value for name, value in self.schedule.args.items() if not name.isdigit()}
-        _check_arguments(schedule_factory(self.schedule.name), named, f"the schedule {self.schedule.name}")
+        schedule, who = schedule_factory(self.schedule.name), f"the schedule {self.schedule.name}"
+        known, named = inspect.signature(schedule).parameters, dict(self.schedule.args)
+        if "cosine_kwargs" in known and named:
+            raise UserError(f"{who} has four cycles over the run, and takes no arguments")
+        if "boundaries_and_scales" in known:  # STEP SCALE pairs
+            named = {name: value for name, value in named.items() if not name.isdigit()}
+        _check_arguments(schedule, named, who, {})
 
 
 def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
@@ -88,7 +98,7 @@ def build(optimizer: Optimizer, steps: int, hyper: Mapping[str, Any]) -> optax.G
     args: dict[str, Any] = dict(optimizer.args)
     before = [optax.clip_by_global_norm(optimizer.clip)] if optimizer.clip else []
     if "weight_decay" in known:
-        args |= {"weight_decay": hyper["weight_decay"]} if "weight_decay" not in args else {}
+        args["weight_decay"] = hyper["weight_decay"]
         args |= {mask: kernels for mask in DECAY_MASKS if mask in known}
     elif optimizer.weight_decay:
         before.append(optax.add_decayed_weights(hyper["weight_decay"], mask=kernels))
@@ -191,9 +201,11 @@ def penalty(params, l1, l2):
     return sum((l1 * jnp.abs(leaf).sum() + 0.5 * l2 * jnp.square(leaf).sum() for leaf in leaves), jnp.float32(0))
 
 
-def _check_arguments(factory: Callable, args: Mapping[str, Number], who: str, taken: frozenset[str] = frozenset()):
-    known = [name for name in inspect.signature(factory).parameters if name not in taken]
+def _check_arguments(factory: Callable, args: Mapping[str, Number], who: str, ours: Mapping[str, str]) -> None:
+    known = [name for name in inspect.signature(factory).parameters if name not in ours]
     for name in args:
+        if name in ours:
+            raise UserError(f"{who}: '{name}' is no argument here: {ours[name]}")
         if name not in known:
             raise UserError(f"{who} has no argument '{name}': it takes {', '.join(known)}.{nearest(name, known)}")
         parameter = inspect.signature(factory).parameters[name]

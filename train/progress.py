@@ -1,5 +1,6 @@
 """What a run says while it works: one live line on a terminal, plain lines elsewhere, nothing when quiet."""
 
+import os
 import shutil
 import sys
 import time
@@ -21,7 +22,7 @@ class Progress:
         """A line that stays."""
         if not self.quiet:
             self._clear()
-            print(text, flush=True)
+            self._print(text)
 
     def step(self, step: int, loss: float, rate: float) -> None:
         """After a dispatch: loss so far since the last evaluation, `rate` examples a second."""
@@ -37,7 +38,7 @@ class Progress:
         if self.live_line:
             self._live(line)
         else:
-            print(line, flush=True)
+            self._print(line)
 
     def evaluated(self, step: int, epoch: float, train: Mapping[str, float], validation: Mapping[str, float]) -> None:
         """A line of an evaluation; on a terminal the next one takes its place."""
@@ -51,21 +52,29 @@ class Progress:
         if self.live_line:
             self._live("  ".join(parts))
         elif now - self.last >= 1 or step >= self.steps:  # a run of a thousand short epochs is not a thousand lines
-            print("  ".join(parts), flush=True)
+            self._print("  ".join(parts))
             self.last = now
 
     def end(self) -> None:
         """Keeps the live line."""
         if self.live_line:
-            print(flush=True)
+            self._print("")
 
     def _live(self, line: str) -> None:
         """Replaces the live line; a longer one than the terminal is wide could not be replaced, so it is cut."""
-        print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+        self._print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="")
 
     def _clear(self) -> None:
         if self.live_line:
-            print("\r\x1b[K", end="")
+            self._print("\r\x1b[K", end="")
+
+    def _print(self, text: str, end: str = "\n") -> None:
+        """Where whoever read it has gone, as `head` does, the run goes on without a word."""
+        try:
+            print(text, end=end, flush=True)
+        except BrokenPipeError:
+            self.quiet, self.live_line = True, False
+            hush()
 
     def _left(self, now: float, step: int) -> str:
         assert self.started is not None
@@ -73,6 +82,11 @@ class Progress:
         if step <= first:
             return "?"
         return duration((now - then) / (step - first) * (self.steps - step))
+
+
+def hush() -> None:
+    """Sends what is still printed nowhere: the reader of the pipe has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def counted(batches: Iterable[dict], examples: int) -> Iterator[dict]:

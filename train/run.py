@@ -16,7 +16,7 @@ from ..models.core import count
 from . import weights
 from .anomalies import keep_errors
 from .check import check, in_one_program
-from .config import Experiment
+from .config import Experiment, write
 from .data import Dataset
 from .evaluation import of_seed
 from .folder import load_data, locked, read_json, start_folder, top_folder, write_json
@@ -37,9 +37,10 @@ class Options:
     began: float = 0.0  # time.perf_counter() where the process began; 0: now
 
 
-def train(experiment: Experiment, folder: Path, source: Path | None = None, options: Options = Options()) -> dict:
+def train(experiment: Experiment, folder: Path, code: bytes | None = None, options: Options = Options()) -> dict:
     """Trains an experiment in a folder and returns its summary, which is also the folder's summary.json.
 
+    `code` is what the user's own config file held.
     Raises UserError for what does not fit, before any work, and Interrupted where a signal stopped it.
     """
     options = options if options.began else dataclasses.replace(options, began=time.perf_counter())
@@ -55,13 +56,14 @@ def train(experiment: Experiment, folder: Path, source: Path | None = None, opti
         experiment = experiment if options.resume else start.noted(seeds)
         together = len(seeds) > 1 and in_one_program(experiment, dataset)
         note = Progress(0, options.quiet).note
-        note(opening(experiment, dataset, seeds, together))
+        device = device_name(mesh.size)
+        note(opening(experiment, dataset, seeds, together, device))
         if said := start.opening():
             note(said)
         programs = compile_programs(experiment, compiled, dataset, len(seeds) if together else 1, mesh, start.spec)
         note(f"compiled in {programs.compile_s:.1f} s")
-        start_folder(folder, experiment, dataset, source)
-        job = Job(experiment, dataset, compiled, programs, start, source, options, received)
+        start_folder(folder, experiment, dataset, code)
+        job = Job(experiment, dataset, compiled, programs, start, code, options, received, device)
         if together:
             summaries = train_together(job, seeds, folder)
         elif len(seeds) > 1:
@@ -83,9 +85,10 @@ class Job:
     functions: Functions
     programs: Programs
     start: Start
-    source: Path | None
+    code: bytes | None  # of a user's config file
     options: Options
     received: list[int]  # signals
+    device: str
 
     def fit(self, seeds: list[int], folder: Path) -> tuple[dict, Memory, int]:
         """Trains seeds to the end: their final weights, the loop's memory and the steps taken."""
@@ -108,7 +111,8 @@ def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
         return done | {"time": done["time"] | {"before_s": done["time"]["run_s"]}}
     home.mkdir(exist_ok=True)
     one = single(job.experiment, seed)
-    start_folder(home, one, job.dataset, job.source)
+    Progress(0, job.options.quiet).note(f"seed {seed}")
+    start_folder(home, one, job.dataset, job.code)
     return train_one(dataclasses.replace(job, experiment=one), seed, home)
 
 
@@ -119,9 +123,9 @@ def train_together(job: Job, seeds: list[int], folder: Path) -> list[dict]:
     for i, seed in enumerate(seeds):
         home, one = folder / f"seed-{seed}", single(job.experiment, seed)
         home.mkdir(exist_ok=True)
-        start_folder(home, one, job.dataset, job.source)
+        start_folder(home, one, job.dataset, job.code)
         own = [json.dumps(line) + "\n" for line in lines if line["seed"] == seed]
-        (home / "metrics.jsonl").write_text("".join(own))
+        write(home / "metrics.jsonl", "".join(own).encode())
         weights_of_seed = jax.tree.map(lambda a, i=i: a[i], final)
         summaries.append(finish(job, one, home, seed, i, weights_of_seed, memory, steps, tested))
     return summaries
@@ -159,7 +163,7 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
             "run_s": memory.run_s,
             "total_s": memory.before_s + time.perf_counter() - job.options.began,
         },
-        "device": device_name(),
+        "device": job.device,
         "versions": versions(),
     }
     write_json(folder / "summary.json", summary)
@@ -209,12 +213,12 @@ def single(experiment: Experiment, seed: int) -> Experiment:
     return dataclasses.replace(experiment, train=dataclasses.replace(experiment.train, seed=seed, seeds=1))
 
 
-def opening(experiment: Experiment, dataset: Dataset, seeds: list[int], together: bool) -> str:
+def opening(experiment: Experiment, dataset: Dataset, seeds: list[int], together: bool, device: str) -> str:
     """The first lines of a run."""
     counts = ", ".join(f"{n:,} {name}" for name, n in dataset.info.counts.items())
     steps, warmup = total_steps(experiment, dataset), getattr(experiment.task, "warmup", 0)
     lines = [
-        f"{type(experiment.model).__name__} on {experiment.data.source} ({counts}), {device_name()}",
+        f"{type(experiment.model).__name__} on {experiment.data.source} ({counts}), {device}",
         f"{steps:,} steps of {experiment.train.batch_size} examples, {experiment.train.epochs:g} epochs",
     ]
     if warmup > steps:
@@ -226,9 +230,9 @@ def opening(experiment: Experiment, dataset: Dataset, seeds: list[int], together
     return "\n".join(lines)
 
 
-def device_name() -> str:
-    """What the run computes on: "cpu (2 cores, x86_64)" or "2 x NVIDIA H100"."""
-    first, n = jax.devices()[0], jax.device_count()
+def device_name(n: int) -> str:
+    """What the run computes on, the first `n` devices: "cpu (2 cores, x86_64)" or "2 x NVIDIA H100"."""
+    first = jax.devices()[0]
     if first.platform == "cpu":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         return f"cpu ({cores} cores, {platform.machine()})"

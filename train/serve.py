@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,7 @@ def evaluate_run(
                 )
             if not (home / "splits.npz").is_file():
                 raise UserError(f"{home} holds no whole run: splits.npz is missing")
-            if data_dir:
-                experiment = dataclasses.replace(experiment, data=experiment.data.moved_to(data_dir))
-            dataset = load_data(experiment, home)
+            dataset = load_data(experiment, home, data_dir)
         metrics, _ = evaluate_split(
             compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size
         )
@@ -197,8 +196,9 @@ def forecast_of(path: Path, opened: list) -> list[dict[str, Any]]:
 
 def mask_name(name: str) -> str:
     """street.jpg -> street.png, streets.npz[3] -> streets-3.png."""
-    stem, _, row = name.partition("[")
-    return Path(stem).stem + (f"-{row.rstrip(']')}" if row else "") + ".png"
+    found = re.fullmatch(r"(.*)\[(\d+)\]", name)
+    stem, row = found.groups() if found else (name, "")
+    return Path(stem).stem + (f"-{row}" if row else "") + ".png"
 
 
 def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> None:

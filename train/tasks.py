@@ -171,7 +171,7 @@ class Segmentation:
 
     kind: ClassVar[Kind] = "segmentation"
     headline: ClassVar[str] = "mean_iou"
-    higher_is_better: ClassVar[frozenset[str]] = frozenset({"mean_iou", "pixel_accuracy"})
+    higher_is_better: ClassVar[frozenset[str]] = frozenset({"mean_iou", "pixel_accuracy", "iou_*"})
 
     def __post_init__(self):
         if not 0 <= self.ignore <= UNLABELLED:

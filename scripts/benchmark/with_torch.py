@@ -17,7 +17,7 @@ from torch_sequences import NETWORKS as SEQUENCES
 from torch_sequences import one_by_one
 from workloads import LOSSES, SECOND_BIASES, WORKLOADS
 
-torch.set_num_threads(os.cpu_count() or 1)
+torch.set_num_threads(len(os.sched_getaffinity(0)))  # those that the other libraries use
 torch.set_flush_denormal(True)
 
 

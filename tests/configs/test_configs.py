@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from purezoo.train.config import Experiment, config_names, from_json, load_config, to_json
+from purezoo.train.config import config_names, load_config
 
 
 @pytest.mark.parametrize("name", config_names())
@@ -26,9 +26,3 @@ def test_docstring_opens_with_what_it_is_and_the_command(name):
     lines = importlib.import_module(f"purezoo.configs.{name}").__doc__.splitlines()
     assert lines[0].endswith(".")
     assert any(line.startswith(f"`purezoo train {name}") for line in lines)
-
-
-@pytest.mark.parametrize("name", config_names())
-def test_config_survives_json(name):
-    experiment, _ = load_config(name)
-    assert from_json(Experiment, to_json(experiment)) == experiment

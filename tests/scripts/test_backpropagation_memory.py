@@ -34,7 +34,8 @@ def test_a_line_for_each_chunk_and_equal_gradients(call):
     assert "gradients differ by at most" in said
 
 
-def test_gradients_that_differ_are_a_failure(call, monkeypatch):
-    found = iter([(100.0, {"a": np.ones(2)}), (90.0, {"a": np.array([1, 1.001])})])
+@pytest.mark.parametrize("other", [1.001, np.nan])
+def test_gradients_that_differ_are_a_failure(call, monkeypatch, other):
+    found = iter([(100.0, {"a": np.ones(2)}), (90.0, {"a": np.array([1, other])})])
     monkeypatch.setattr(call.module, "measure", lambda chunk, args: next(found))
     assert call("--chunks", "0", "5")[0] == 1

@@ -70,10 +70,12 @@ def test_a_strange_class_is_told_and_a_file_is_gone_on_with(script, module, plan
 def test_what_has_no_classes_or_no_score_is_refused(script, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez("bare.npz", x=np.random.default_rng(0).normal(size=(40, 5)))
+    Path("torn.json").write_text('{"settings"')
     for args, message in (
         (("denoising_digits", "--data.source", "bare.npz"), "has fewer than 3 classes"),
         (("denoising_digits", "--data.classes", "3", "5"), "has fewer than 3 classes"),
         (("mlp_digits",), "Classification restores nothing"),
+        (("denoising_digits", "--json", "torn.json"), "torn.json holds no results"),
         (("denoising_digit",), "Did you mean 'denoising_digits'?"),
     ):
         code, _, errors = script(*args)

@@ -74,6 +74,14 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_training_whose_reader_leaves_goes_on(tmp_path):
+    code = "import os, sys; from purezoo.train.cli import run; read, write = os.pipe(); os.close(read); "
+    args = ["train", "mlp_wine", "--train.epochs", "2", "--no-pictures", "--out", str(tmp_path / "run")]
+    done = python(code + f"os.dup2(write, 1); sys.exit(run({args!r}))")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["steps"] == 14
+
+
 def test_list_names_all_networks_and_configs(purezoo):
     code, out, _ = purezoo("list", "--json")
     zoo = json.loads(out)
@@ -196,6 +204,14 @@ def test_a_folder_is_chosen_where_none_is_named(purezoo, tmp_path):
     assert "folder: runs/mlp_wine\n" in purezoo(*args)[1]
     assert "folder: runs/mlp_wine-2" in purezoo(*args)[1]
     assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_a_file_in_the_place_of_a_folder_is_left_alone(purezoo, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mlp_wine").write_text("mine")
+    code, out, _ = purezoo("train", "mlp_wine", "--train.epochs", 1, "--no-pictures")
+    assert code == 0
+    assert re.search(r"folder: runs/mlp_wine-\d{8}-\d{6}\n", out)
 
 
 def test_a_run_on_a_relative_path_is_evaluated_from_anywhere(purezoo, tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from purezoo.errors import UserError
 from purezoo.models import MLP, LeNet
 from purezoo.train import config
+from purezoo.train import run as running
 from purezoo.train.config import Experiment, Train, from_json, to_json
 from purezoo.train.data import Data
 from purezoo.train.optimizers import Optimizer, Schedule
@@ -103,6 +104,22 @@ def test_a_config_file_of_ones_own(purezoo, tmp_path, model):
     assert code == 0
     assert sum(json.loads(out.splitlines()[0])["probabilities"].values()) == pytest.approx(1)
     assert "12" in purezoo("show", "elsewhere/mine")[1]
+
+
+def test_the_config_that_was_run_is_kept_whatever_becomes_of_its_file(purezoo, tmp_path, monkeypatch):
+    """Also by the second of two seeds, which begins later."""
+    text = OWN.format(model="Own()", beside="")
+    (tmp_path / "mine.py").write_text(text)
+    train_one = running.train_one
+
+    def train_and_edit(*args):
+        (tmp_path / "mine.py").unlink(missing_ok=True)
+        return train_one(*args)
+
+    monkeypatch.setattr(running, "train_one", train_and_edit)
+    assert purezoo("train", "mine.py", "--train.seeds", 2, "--train.together", "no", *QUICK)[0] == 0
+    for seed in (0, 1):
+        assert (tmp_path / "runs" / "mine" / f"seed-{seed}" / "experiment.py").read_text() == text
 
 
 def test_a_foreign_folder_asks_for_trust(purezoo, tmp_path, monkeypatch):

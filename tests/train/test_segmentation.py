@@ -16,7 +16,9 @@ from purezoo.errors import UserError
 from purezoo.models import UNet
 from purezoo.train.config import Experiment, Train
 from purezoo.train.data.masks import palette
+from purezoo.train.loop import is_higher_better
 from purezoo.train.optimizers import Optimizer
+from purezoo.train.serve import mask_name
 from purezoo.train.steps import functions, hyper_parameters
 from purezoo.train.tasks import Segmentation
 
@@ -44,6 +46,11 @@ def test_metrics_against_scikit_learn(info, size, ignore):
         assert found[f"iou_{name}"] == per_class[i]
     assert found["mean_iou"] == pytest.approx(per_class.mean(), rel=1e-12)
     assert ("iou_c" in found) == (ignore == 255)  # predicted, but none is left of it: 0 in the mean
+
+
+def test_the_best_parameters_by_the_iou_of_one_class_are_those_of_the_highest():
+    assert is_higher_better(Segmentation(), "iou_road")
+    assert not is_higher_better(Segmentation(), "loss")
 
 
 def test_iou_by_hand(info):
@@ -133,6 +140,14 @@ def test_predictions_are_shares_and_masks(purezoo, scenes_run, scene):
     rows = list(csv.DictReader(io.StringIO(purezoo("predict", scenes_run, *scene, "--format", "csv")[1])))
     assert float(rows[2]["background"]) == records[2]["shares"]["background"]
     assert "background" in purezoo("predict", scenes_run, scene[0], "--top", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [("street.jpg", "street.png"), ("streets.npz[3]", "streets-3.png"), ("street[1].jpg", "street[1].png")],
+)
+def test_names_of_masks(name, mask):
+    assert mask_name(name) == mask
 
 
 def test_masks_replace_nothing(purezoo, scenes_run, digits_run, scene, tmp_path):

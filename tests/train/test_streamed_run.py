@@ -1,17 +1,20 @@
 """Runs on streamed pictures: as from memory, stopped and resumed, with pictures that cannot be read."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from purezoo.train import loop
+from purezoo.train.data.stream import init_worker
 from purezoo.train.feed import AHEAD, ahead
 
 from .conftest import QUICK
@@ -102,6 +105,14 @@ def test_killed_with_workers_it_goes_on_without(purezoo, folder, tmp_path):
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert purezoo("train", "--resume", killed, *QUICK)[0] == 0
     assert results(killed) == results(straight)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_to_a_group_of_processes_are_for_the_main_one(number):
+    """Slurm, systemd and `timeout` send them to workers, too, for which the training may be waiting."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, init_worker, (0, 1)) as pool:
+        assert pool.submit(signal.getsignal, number).result() == signal.SIG_IGN
 
 
 def test_bad_pictures_stop_the_run_or_are_counted(purezoo, folder, tmp_path):
