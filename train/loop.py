@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from ..errors import Interrupted, UserError
-from . import checkpoints
+from . import checkpoints, heap
 from .config import Experiment
 from .data import Dataset
 from .evaluation import of_seed, with_seed_axis
@@ -109,6 +109,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             if due or last or received:
                 memory.run_s, memory.skipped = time.perf_counter() - started, sorted(dataset.skipped)
                 checkpoints.save(checkpointer(), run, vars(memory), score if evaluated else None)
+                heap.hand_back()
                 saved = time.perf_counter()
             if received and not last:
                 checkpointer().wait()
