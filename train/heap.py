@@ -1,5 +1,6 @@
 """Memory that was freed, on Linux: the command keeps it for the next step (see __main__.py), and hands it back at times."""
 
+import contextlib
 import ctypes
 
 
@@ -10,7 +11,5 @@ def hand_back() -> None:
     of a long training would grow to a multiple of what is in use. The next dispatch asks for its memory anew, which
     takes it about a second for 8 GB.
     """
-    try:
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no glibc
         ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError, TypeError):  # no glibc
-        pass
