@@ -19,10 +19,11 @@ import jax
 import numpy as np
 
 from ..errors import Interrupted, UserError
-from . import checkpoints, heap
+from . import checkpoints
 from .config import Experiment
 from .data import Dataset
 from .evaluation import of_seed, with_seed_axis
+from .heap import Heap
 from .programs import Programs
 from .progress import Progress
 from .start import Start
@@ -82,7 +83,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
         feed = stack.enter_context(programs.feed(seeds, step, steps))
         history = History(folder, step)
         started = time.perf_counter() - memory.run_s
-        saved, size = time.perf_counter(), 1
+        saved, size, heap = time.perf_counter(), 1, Heap()
 
         while step < steps and not all(memory.stopped):
             marks = [mark - step % mark for mark in (every, train.checkpoint_every) if mark]
@@ -91,6 +92,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             run = programs.advance(run, hyper, feed(step, n), n)
             failed, loss = jax.device_get((run.failed, run.sums["loss"]))
             _stop_if_not_finite(failed, seeds, checkpointer)
+            heap.look()
             took = time.perf_counter() - begun
             step, size = step + n, int(np.clip(n * DISPATCH_SECONDS / max(took, 1e-4), 1, 4 * size))
             memory.train_s += took
@@ -109,7 +111,6 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             if due or last or received:
                 memory.run_s, memory.skipped = time.perf_counter() - started, sorted(dataset.skipped)
                 checkpoints.save(checkpointer(), run, vars(memory), score if evaluated else None)
-                heap.hand_back()
                 saved = time.perf_counter()
             if received and not last:
                 checkpointer().wait()
