@@ -51,15 +51,18 @@ def from_pytorch(
     Convolutions turn from [O, I, H, W] to [H, W, I, O], dense layers from [O, I] to [I, O], and the first dense layer
     after a flattened map from the order C, H, W to H, W, C. PyTorch's two biases of a recurrent layer, which are added
     wherever they are used, become one. `except_for` holds our names or their first parts ("head",
-    "stage4.block1"): those leaves stay what they are in `like`, and `tensors` may have others. Raises ValueError with
-    the difference where names, shapes or dtypes do not fit.
+    "stage4.block1"): those leaves stay what they are in `like`, and `tensors` may have others. So do states that
+    recurrent layers carry, which PyTorch keeps outside of its networks. Raises ValueError with the difference where
+    names, shapes or dtypes do not fit.
     """
     map_, kind = _names(network, tensors), type(network).__name__
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
     needed = {".".join(part.key for part in path[1:]): leaf for path, leaf in paths}
-    if set(needed) - set(map_.leaves):
-        raise ValueError(f"the map of {kind} lacks {_few(sorted(set(needed) - set(map_.leaves)))}")
-    kept = {name for name in needed if any(f"{name}.".startswith(f"{prefix}.") for prefix in except_for)}
+    states = {name for (path, _), name in zip(paths, needed, strict=True) if path[0].key == "state"}
+    carried = states - set(map_.leaves)
+    if lacking := set(needed) - set(map_.leaves) - carried:
+        raise ValueError(f"the map of {kind} lacks {_few(sorted(lacking))}")
+    kept = {name for name in needed if any(f"{name}.".startswith(f"{prefix}.") for prefix in except_for)} | carried
     taken = {name: map_.leaves[name] for name in needed if name not in kept}
     read = [*taken.items(), *((name, map_.added[name]) for name in taken if name in map_.added)]
     known = {*map_.leaves.values(), *map_.added.values()}

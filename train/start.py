@@ -110,12 +110,12 @@ def fitted(network: Any, found: Mapping[str, np.ndarray], like: dict, fresh: tup
     kept = {name for name in needed if any_matches(fresh, name)}
     found = {name: array for name, array in found.items() if not any_matches(fresh, name)}
     try:
-        theirs = set(pytorch.names(network).values())
+        theirs = pytorch.names(network, found)
     except ValueError:  # a network without a map
-        theirs = set()
-    if len(theirs & set(found)) > len(set(needed) & set(found)):
+        theirs = {}
+    if len(set(theirs.values()) & set(found)) > len(set(needed) & set(found)):
         arrays = weights.named(pytorch.from_pytorch(network, found, like, kept))
-        return {name: array for name, array in arrays.items() if name not in kept}
+        return {name: arrays[name] for name in theirs if name in needed and name not in kept}  # no carried state
     taken = {name: leaf for name, leaf in needed.items() if name not in kept}
     if wrong := weights.differences(found, taken):
         raise ValueError(weights.but_first(wrong))

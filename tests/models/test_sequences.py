@@ -39,8 +39,9 @@ def test_outputs_states_and_gradients(name):
     real, cotangent = np.arange(shape[1]) < lengths[:, None], random_tensor("cotangent", outputs.shape)
     like = dict(zip(("params", "state"), jax.eval_shape(model.init, jax.random.key(0), x), strict=True))
     tensors = {key: random_tensor(key, g.shape) for key, g in record["gradients"].items() if key != "x"}
-    params = from_pytorch(network, tensors, {"params": like["params"]})["params"]
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like["state"])
+    weights = from_pytorch(network, tensors, like)
+    assert weights["state"] == like["state"]
+    params, zeros = weights["params"], jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like["state"])
 
     @jax.jit
     def run(params, x):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from purezoo.models import MLP, pytorch
+from purezoo.models import MLP, RNNLanguageModel, ViT, pytorch
 from purezoo.models.resnet import ResNet
 from purezoo.train import weights
 from purezoo.train.config import Experiment, Train, from_json, to_json
@@ -278,6 +278,25 @@ def test_weights_in_pytorchs_names(resnet, tmp_path):
     half = {name: array.astype(np.float16) for name, array in theirs.items()}
     assert {array.dtype for array in fitted(network, half, like, ()).values()} == {np.dtype("float32")}
     assert set(fitted(network, theirs, like, ("head",))) == {name for name in names if not name.startswith("head.")}
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "also"),
+    [
+        (RNNLanguageModel(5, 3, "lstm", 4, carry=True), (1, 2), {"rnn.bias_hh_l0": np.ones(16, np.float32)}),
+        (ViT(patch=8, width=8, depth=1, heads=2), (1, 16, 16, 3), {"cls_token": np.ones(8, np.float32)}),
+    ],
+    ids=["a carried state is no weight", "a Vision Transformer from timm"],
+)
+def test_what_a_file_in_pytorchs_names_holds(network, shape, also):
+    x = jax.ShapeDtypeStruct(shape, jnp.int32)
+    like = dict(zip(("params", "state"), jax.eval_shape(network.build().init, jax.random.key(0), x), strict=True))
+    needed = weights.named({"params": like["params"]})
+    theirs = {
+        name: np.ones(needed[ours].shape[:: -1 if ours.endswith("kernel") else 1], np.float32)
+        for ours, name in pytorch.names(network, also).items()
+    }
+    assert set(fitted(network, theirs | also, like, ())) == set(needed)
 
 
 def test_a_pytorch_file_that_does_not_fit(resnet):
