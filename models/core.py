@@ -201,6 +201,11 @@ def param_dtype(spec) -> jnp.dtype:
     )
 
 
+def as_float(x):
+    """x, or float32 numbers where it has integers: what a layer makes of them need not be whole."""
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+
+
 def need_key(key, layer: str):
     """`key`, or a ValueError that says what to pass."""
     if key is None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import silu
 
-from .core import Model, as_model, chain, named, param_dtype, skip
+from .core import Model, as_float, as_model, chain, named, param_dtype, skip
 from .flows import as_noisy
 from .layers import conv, conv_transpose, dense, dropout, embedding, group_norm, self_attention
 
@@ -70,7 +70,9 @@ class FlowUNet:
         """The network for images of this shape, [B, H, W, C]."""
         multiple = self.patch * 2**self.depth
         if len(shape) != 4 or shape[1] % multiple or shape[2] % multiple:
-            raise ValueError(f"it takes images [B, H, W, C] whose height and width are multiples of {multiple}")
+            raise ValueError(
+                f"FlowUNet takes images [B, H, W, C] whose height and width are multiples of {multiple}, not {shape}"
+            )
         return chain(
             named("condition", condition(self.classes, 4 * self.width)),
             named("patches", of_x(conv(self.width, self.patch, stride=self.patch))),
@@ -106,6 +108,7 @@ def condition(classes: int, features: int) -> Model:
 
     def apply(params, state, x, *, key=None, train=False):
         x, t, labels = as_noisy(x)
+        x = as_float(x)
         told = time.apply(params, {}, waves_of(t, features).astype(x.dtype))[0]
         if label:
             with jax.named_scope("label"):

@@ -1,10 +1,11 @@
-"""Batch, layer, group and local response normalisation. Statistics are float32; the output has the input's dtype."""
+"""Batch, layer, group and local response normalisation. Statistics are float32; the output has the input's dtype,
+or float32 where that holds integers."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import Model, lift, param_dtype
+from ..core import Model, as_float, lift, param_dtype
 
 
 def batch_norm(
@@ -29,6 +30,7 @@ def batch_norm(
         return params | ({"scale": scale_init(key, (c,), dtype)} if scale else {}), state
 
     def apply(params, state, x, *, key=None, train=False):
+        x = as_float(x)
         if not train or "frozen" in state:  # as the training step marks a layer whose averages are frozen
             return _normalize(x, state["mean"], state["var"], epsilon, params), state
         axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
@@ -54,6 +56,7 @@ def layer_norm(*, epsilon: float = 1e-5, scale: bool = True, bias: bool = True) 
         return _scale_bias(spec, scale, bias), {}
 
     def apply(params, state, x, *, key=None, train=False):
+        x = as_float(x)
         mean, var = _moments(x, (-1,), keepdims=True)
         return _normalize(x, mean, var, epsilon, params), {}
 
@@ -73,7 +76,7 @@ def group_norm(groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, b
         return _scale_bias(spec, scale, bias), {}
 
     def apply(params, state, x, *, key=None, train=False):
-        grouped = x.reshape(*x.shape[:-1], groups, -1)  # [B, ..., G, C/G]
+        grouped = as_float(x).reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # [B, ..., G, C/G]
         mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim), keepdims=True)
         y = _normalize(grouped, mean, var, epsilon, {})
         return _affine(y.reshape(x.shape), params), {}
@@ -92,6 +95,7 @@ def local_response_norm(window: int = 5, *, k: float = 2.0, alpha: float = 1e-4,
         raise ValueError(f"the window of local_response_norm is odd, not {window}")
 
     def normalize(x):
+        x = as_float(x)
         square = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
         sizes, strides = (1,) * (x.ndim - 1) + (window,), (1,) * x.ndim
         total = jax.lax.reduce_window(square, np.zeros((), square.dtype), jax.lax.add, sizes, strides, "SAME")

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ..core import Model, param_dtype
+from ..core import Model, as_float, param_dtype
 from .conv import Size, per_axis
 from .dense import lecun_normal
 
@@ -49,6 +49,7 @@ def class_token() -> Model:
         return {"token": jnp.zeros(spec.shape[-1], param_dtype(spec))}, {}
 
     def apply(params, state, x, *, key=None, train=False):
+        x = as_float(x)
         token = jnp.broadcast_to(params["token"].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
         return jnp.concatenate([token, x], 1), {}
 

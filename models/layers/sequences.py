@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..core import Model, as_model
+from ..core import Model, as_float, as_model
 
 
 class Padded(NamedTuple):
@@ -111,7 +111,7 @@ def last_step(x: Steps, *, bidirectional: bool = False) -> Array:
 
 def mean_step(x: Steps) -> Array:
     """[B, T, H] -> [B, H], the mean over the real steps, summed in float32."""
-    y = values(zero_padding(x))
+    y = as_float(values(zero_padding(x)))
     count = jnp.clip(x.lengths, 1, y.shape[1])[:, None] if isinstance(x, Padded) else y.shape[1]
     return (y.sum(1, dtype=jnp.promote_types(y.dtype, jnp.float32)) / count).astype(y.dtype)
 

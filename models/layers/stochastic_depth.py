@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ..core import Model, need_key
+from ..core import Model, as_float, need_key
 
 
 def stochastic_depth(rate: float) -> Model:
@@ -19,6 +19,7 @@ def stochastic_depth(rate: float) -> Model:
         return {}, {}
 
     def apply(params, state, x, *, key=None, train=False):
+        x = as_float(x)
         if not train or rate == 0:
             return x, {}
         shape = (x.shape[0], *(1,) * (x.ndim - 1))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..core import as_float
 from .geometry import Geometry, Padding, Pair, geometry, taps
 
 
@@ -21,7 +22,7 @@ def max_of_windows(
     Raises ValueError where the window is larger than the padded input.
     """
     g = geometry(x.shape[1:3], window, stride, padding)
-    return lax.platform_dependent(x, cpu=partial(_max_cpu, g), default=partial(_max_xla, g))
+    return lax.platform_dependent(as_float(x), cpu=partial(_max_cpu, g), default=partial(_max_xla, g))
 
 
 def _max_xla(g: Geometry, x: Array) -> Array:
@@ -50,17 +51,20 @@ def _max_of_blocks(x: Array) -> Array:
 def _max_of_blocks_jvp(primals, tangents):
     (x,), (dx,) = primals, tangents
     y = _max_of_blocks(x)
-    winners = sum((x[:, :, i, :, j] == y).astype(x.dtype) for i in range(x.shape[2]) for j in range(x.shape[4]))
-    return y, jnp.sum(jnp.where(x == y[:, :, None, :, None], dx, 0), (2, 4)) / winners
+    # bfloat16 would count to 256
+    winners = sum((x[:, :, i, :, j] == y).astype(jnp.float32) for i in range(x.shape[2]) for j in range(x.shape[4]))
+    dy = jnp.sum(jnp.where(x == y[:, :, None, :, None], dx, 0), (2, 4)) / winners
+    return y, dy.astype(y.dtype)
 
 
 def mean_of_windows(x: Array, window: Pair, stride: Pair, padding: Padding, *, count_padding: bool = False) -> Array:
-    """Mean over windows, x [B, H, W, C] -> [B, H', W', C] in the dtype of x, summed in float32.
+    """Mean over windows, x [B, H, W, C] -> [B, H', W', C] in the dtype of x (float32 for integers), summed in
+    float32.
 
     The mean is over the elements inside the input, or over the whole window with `count_padding`.
     Raises ValueError where the window is larger than the padded input.
     """
-    g = geometry(x.shape[1:3], window, stride, padding)
+    x, g = as_float(x), geometry(x.shape[1:3], window, stride, padding)
     total = lax.platform_dependent(
         x.astype(jnp.promote_types(x.dtype, jnp.float32)),
         cpu=partial(_sum_cpu, g),

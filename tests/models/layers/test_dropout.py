@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from purezoo.models.layers import dropout
 
@@ -31,7 +32,8 @@ def test_it_follows_the_key_and_keeps_the_dtype():
     assert not np.array_equal(one, other)
 
 
-def test_values_along_a_shared_axis_are_zeroed_together():
-    y, _ = dropout(0.5, shared=(1,)).apply({}, {}, jnp.ones((4, 5, 6)), key=KEY, train=True)
+@pytest.mark.parametrize("axis", [1, -2])
+def test_values_along_a_shared_axis_are_zeroed_together(axis):
+    y, _ = dropout(0.5, shared=(axis,)).apply({}, {}, jnp.ones((4, 5, 6)), key=KEY, train=True)
     np.testing.assert_array_equal(y, jnp.broadcast_to(y[:, :1], y.shape))
     assert 0 < (y[:, 0] != 0).mean() < 1

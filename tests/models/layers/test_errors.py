@@ -114,6 +114,8 @@ WITH_INPUT = [
     (self_attention(3), (*SEQUENCES[:2], 8), "3 heads takes [B, T, D], D a multiple of them, not (2, 8, 8)"),
     (self_attention(2), IMAGES, "takes [B, T, D]"),
     (patch_embedding(4, 2), IMAGES, "patches of 2 x 2 pixels take images [B, H, W, C] they divide, not (2, 8, 7, 3)"),
+    (dropout(0.5, shared=(3,)), SEQUENCES, "shared along the axes (3,), and its input has the shape (2, 8, 3)"),
+    (dropout(0.5, shared=(-4,)), SEQUENCES, "shared along the axes (-4,)"),
     (patch_embedding(4, 2), SEQUENCES, "take images [B, H, W, C]"),
     (recurrent(lstm(4)), IMAGES, "takes [B, T, D] with at least one step, not (2, 8, 7, 3)"),
     (recurrent(lstm(4)), (2, 0, 3), "takes [B, T, D] with at least one step, not (2, 0, 3)"),

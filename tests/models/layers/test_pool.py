@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -29,6 +30,13 @@ def test_padding_never_wins_and_is_left_out_of_the_mean():
     ones = jnp.ones((1, 3, 3, 1))
     assert values(avg_pool(2, padding=[(1, 0), (1, 0)]), ones) == [[1, 1], [1, 1]]
     assert values(avg_pool(2, padding=[(1, 0), (1, 0)], count_padding=True), ones) == [[0.25, 0.5], [0.5, 1]]
+
+
+def test_a_gradient_shared_by_many_is_whole_in_low_precision():
+    x = jnp.zeros((1, 32, 32, 1), jnp.bfloat16)
+    gradient = jax.grad(lambda x: max_pool(32).apply({}, {}, x)[0].sum())(x)
+    assert gradient.dtype == jnp.bfloat16
+    assert gradient.sum() == 1
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 3), (2, 5, 4, 3)])
