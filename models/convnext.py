@@ -17,8 +17,8 @@ class ConvNeXt:
     """images [B, H, W, C] -> logits [B, classes].
 
     The default is ConvNeXt-T, 28,589,128 parameters; a stage of blocks for each depth, and half the resolution from one
-    stage to the next. Raises ValueError for another number of depths than of widths, images too small for the
-    downsampling and a stochastic depth outside [0, 1).
+    stage to the next. Raises ValueError for another number of depths than of widths, another stem, images too small for
+    the downsampling and a stochastic depth outside [0, 1).
     """
 
     classes: int = 1000
@@ -37,6 +37,8 @@ class ConvNeXt:
     def build(self) -> Model:
         if len(self.depths) != len(self.widths):
             raise ValueError(f"{len(self.depths)} depths and {len(self.widths)} widths: give each stage one of both")
+        if self.stem not in ("imagenet", "small"):
+            raise ValueError(f"the stem is 'imagenet' or 'small', not '{self.stem}'")
         patch, blocks, stages = {"imagenet": 4, "small": 2}[self.stem], 0, []
         for n, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True)):
             if n == 0:

@@ -21,12 +21,13 @@ class Cell(NamedTuple):
     """A recurrent cell of H units, G of whose numbers are gates before their nonlinearity.
 
     init(key, inputs, dtype) -> params
-        kernel W [D, G], recurrent_kernel U [H, G], bias b [G], and what else the cell has.
+        kernel W [D, G], recurrent_kernel U [H, G], bias b [G], and what else the cell has. Of a cell whose last gate
+        multiplies h before the product, U is [H, G - H], and the rest is candidate_kernel [H, H].
     start(batch, dtype) -> state
         {"h": [B, H], ...}, zeros.
     update(params, state, wx, uh) -> (state, output)
-        One step, given wx = x W + b and uh = h U, [B, G] each. All cells have these two products, so `recurrent` makes
-        them, the first for all steps at once.
+        One step, given wx = x W + b [B, G] and uh = h U, as wide as U. All cells have these two products, so
+        `recurrent` makes them, the first for all steps at once.
     adds
         Whether they enter as their sum alone, so that update(params, state, wx + uh) is the same.
     """

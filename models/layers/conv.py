@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..core import Model, param_dtype
 from . import lowering
@@ -100,7 +101,7 @@ def conv_transpose(
 
 def per_axis(size: Size, dims: int) -> tuple[int, ...]:
     """3 -> (3, 3); (1, 2) stays. Raises ValueError for another length and for a size below 1."""
-    sizes = (size,) * dims if isinstance(size, int) else tuple(size)
+    sizes = (int(size),) * dims if isinstance(size, (int, np.integer)) else tuple(size)
     if len(sizes) != dims or min(sizes) < 1:
         raise ValueError(f"{size} is no size for {dims} spatial axes: give one number of at least 1, or one an axis")
     return sizes
@@ -112,8 +113,8 @@ def pads(padding: Padding, shape, window, strides) -> list[tuple[int, int]]:
         if padding not in ("SAME", "VALID"):
             raise ValueError(f"padding is 'SAME', 'VALID' or numbers, not '{padding}'")
         return jax.lax.padtype_to_pads(shape, window, strides, padding)
-    sides: list[Any] = [padding] * len(shape) if isinstance(padding, int) else list(padding)
-    pairs = [(side, side) if isinstance(side, int) else tuple(side) for side in sides]
+    sides: list[Any] = [padding] * len(shape) if isinstance(padding, (int, np.integer)) else list(padding)
+    pairs = [(side, side) if isinstance(side, (int, np.integer)) else tuple(side) for side in sides]
     if len(pairs) != len(shape) or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"padding {padding} does not fit {len(shape)} spatial axes")
     return pairs

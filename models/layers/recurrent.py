@@ -26,8 +26,9 @@ def recurrent(cell: Cell, *, reverse: bool = False, carry: bool = False, dropout
     steps between again, for memory that hardly grows with T; the gradients are the same. In training (`train=True`)
     gradients are written by hand, and forward-mode differentiation needs train=False.
 
-    Raises ValueError for what is no [B, T, D], for a state to carry in reverse or of another number of sequences, for
-    dropout outside [0, 1), in training without a key, or of a cell whose gate multiplies h before the product.
+    Raises ValueError for what is no [B, T, D], for a state to carry that is missing, in reverse or of another number of
+    sequences, for dropout outside [0, 1), in training without a key, or of a cell whose gate multiplies h before the
+    product.
     """
     if not 0 <= dropout < 1:
         raise ValueError(f"a dropout rate lies in [0, 1), not {dropout}")
@@ -53,8 +54,13 @@ def recurrent(cell: Cell, *, reverse: bool = False, carry: bool = False, dropout
         x, real = zero_padding(x), real_steps(x)
         steps = values(x).swapaxes(0, 1)  # [T, B, D]
         dtype = jnp.promote_types(steps.dtype, params["kernel"].dtype)  # integers take the kernel's
+        params = {name: p.astype(dtype) for name, p in params.items()}  # which gives gradients in the parameters' own
         begin = cell.start(steps.shape[1], dtype)
         if carry:
+            if missing := begin.keys() - state.keys():
+                raise ValueError(
+                    f"the carried state lacks {', '.join(sorted(missing))}: begin with the state that `init` gives"
+                )
             begin = {name: state[name].astype(dtype) for name in begin}
         if len(begin["h"]) != steps.shape[1]:
             raise ValueError(

@@ -21,6 +21,8 @@ KEY = jax.random.key(0)
         (conv(5, 3, padding=[(2, 0), (0, 0)], dilation=(2, 1)), (2, 7, 6, 3), (2, 5, 4, 5)),
         (conv(64, 11, stride=4, padding=2), (1, 224, 224, 3), (1, 55, 55, 64)),  # AlexNet's first
         (conv(5, 4, stride=2), (2, 9, 3), (2, 5, 5)),
+        (conv(5, np.int64(3), stride=np.int64(2), padding=np.int64(1)), (2, 7, 6, 3), (2, 4, 3, 5)),
+        (conv(5, 3, padding=np.array([2, 0])), (2, 7, 6, 3), (2, 9, 4, 5)),
         (conv_transpose(5, 4, stride=2, padding="SAME"), (2, 7, 6, 3), (2, 14, 12, 5)),
         (conv_transpose(5, 3, stride=(2, 3)), (2, 7, 6, 3), (2, 15, 18, 5)),
         (conv_transpose(5, 1, stride=3, padding="SAME"), (2, 7, 3), (2, 21, 5)),

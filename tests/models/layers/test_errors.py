@@ -42,6 +42,7 @@ from purezoo.models.layers import (
     recurrent,
     self_attention,
     stochastic_depth,
+    weight_norm,
 )
 
 IMAGES, SEQUENCES = (2, 8, 7, 3), (2, 8, 3)
@@ -80,6 +81,7 @@ AT_ONCE = [
     (lambda: LeNet(dropout=-1).build(), "[0, 1), not -1"),
     (lambda: ViT(stochastic_depth=1.0).build(), "[0, 1), not 1.0"),
     (lambda: ConvNeXt(depths=(3, 3)).build(), "2 depths and 4 widths"),
+    (lambda: ConvNeXt(stem="big").build(), "the stem is 'imagenet' or 'small', not 'big'"),
 ]
 
 WITH_INPUT = [
@@ -108,6 +110,8 @@ WITH_INPUT = [
     (max_pool(2), (2, 8), "pooling takes [B, H, W, C] or [B, T, C], not an array of shape (2, 8)"),
     (avg_pool((2, 2)), SEQUENCES, "(2, 2) is no size for 1 spatial axes"),
     (avg_pool(3, padding="valid"), IMAGES, "not 'valid'"),
+    (weight_norm(batch_norm()), IMAGES, "weight_norm is for a layer with a kernel of its own"),
+    (weight_norm(jax.nn.relu), IMAGES, "weight_norm is for a layer with a kernel of its own"),
     (avg_pool(9), SEQUENCES, "does not fit an axis of 8"),
     (group_norm(2), IMAGES, "2 groups do not divide 3 channels"),
     (group_norm(0), IMAGES, "0 groups do not divide 3 channels"),
@@ -157,11 +161,13 @@ def test_an_image_without_its_batch_is_refused(network):
             call(image)
 
 
-def test_a_carried_state_of_another_batch_is_refused():
+def test_a_carried_state_that_does_not_fit_is_refused():
     layer = recurrent(lstm(4), carry=True)
     params, state = jax.eval_shape(layer.init, jax.random.key(0), jnp.ones((2, 5, 4)))
     with pytest.raises(ValueError, match="the carried state is of 2 sequences, the batch has 3"):
         jax.eval_shape(layer.apply, params, state, jnp.ones((3, 5, 4)))
+    with pytest.raises(ValueError, match="the carried state lacks c, h: begin with the state that `init` gives"):
+        jax.eval_shape(layer.apply, params, {}, jnp.ones((2, 5, 4)))
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3)])

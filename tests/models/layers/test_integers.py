@@ -11,7 +11,6 @@ from purezoo.models.layers import (
     avg_pool,
     batch_norm,
     class_token,
-    conv,
     dropout,
     global_avg_pool,
     group_norm,
@@ -19,14 +18,11 @@ from purezoo.models.layers import (
     local_response_norm,
     max_pool,
     mean_step,
-    patch_embedding,
     stochastic_depth,
 )
 
 BYTES = jnp.asarray(np.random.default_rng(0).integers(256, size=(4, 4, 6, 8), dtype=np.uint8))
 LAYERS = {
-    "conv": conv(3, 3),
-    "patch_embedding": patch_embedding(3, 2),
     "batch_norm": batch_norm(),
     "layer_norm": layer_norm(),
     "group_norm": group_norm(2),

@@ -177,6 +177,16 @@ def test_a_state_keeps_its_dtype_where_inputs_are_half_precision():
 
 
 @pytest.mark.parametrize("hidden", [4, 24])  # by JAX's differentiation and by hand
+@pytest.mark.parametrize("half", ["params", "x"])
+def test_gradients_have_the_dtype_of_what_they_are_of(hidden, half):
+    layer = recurrent(lstm(hidden, peepholes=True))
+    given = {"params": parameters(layer), "x": X}
+    given[half] = jax.tree.map(lambda a: a.astype(jnp.bfloat16), given[half])
+    gradients = jax.eval_shape(jax.grad(lambda of: layer.apply(of["params"], {}, of["x"], train=True)[0].sum()), given)
+    assert jax.tree.map(lambda a: a.dtype, gradients) == jax.tree.map(lambda a: a.dtype, given)
+
+
+@pytest.mark.parametrize("hidden", [4, 24])  # by JAX's differentiation and by hand
 def test_variational_dropout_drops_the_same_units_at_all_steps(hidden):
     """With U = 1 and one input at the start, h doubles at each step, or is zero from the second step on."""
     layer = recurrent(elman(hidden, "relu"), dropout=0.5)
