@@ -169,7 +169,8 @@ def over_positions(layer: Model) -> Model:
         )
 
     def apply(params, state, x, *, key=None, train=False):
-        y, state = layer.apply(params, state, x.reshape(x.shape[0], -1, x.shape[-1]), key=key, train=train)
+        positions = x.reshape(x.shape[0], math.prod(x.shape[1:3]), x.shape[-1])
+        y, state = layer.apply(params, state, positions, key=key, train=train)
         return y.reshape(x.shape), state
 
     return Model(init, apply)

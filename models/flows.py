@@ -7,7 +7,7 @@ function (x [B, ...], t []) -> v [B, ...], and what carries noise to data along 
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +80,12 @@ def stochastic_step(field: Field, x: Array, t: Array, h: Array, keys: Array) -> 
 
 
 def sample(field: Field, keys: Array, shape: tuple[int, ...], steps: int, sampler: Sampler = "heun") -> Array:
-    """Data [B, ...] drawn in equal steps from noise. `keys` [B]: each example is a function of its own alone."""
+    """Data [B, ...] drawn in equal steps from noise. `keys` [B]: each example is a function of its own alone.
+
+    Raises ValueError for an unknown sampler.
+    """
+    if sampler not in get_args(Sampler):
+        raise ValueError(f"a sampler is {', '.join(get_args(Sampler))}, not '{sampler}'")
     start, after = jax.vmap(jax.random.split, out_axes=1)(keys)
     h = jnp.float32(1 / steps)
 
@@ -98,18 +103,20 @@ def log_density(field: Field, x: Array, probe: Array, steps: int) -> Array:
 
     d log p / dt = -trace(dv/dx) along a path (Chen et al. 2018, arXiv:1806.07366, theorem 1), and probe' (dv/dx) probe
     is an unbiased estimate of the trace for a `probe` [B, ...] of random signs (Grathwohl et al. 2018,
-    arXiv:1810.01367). Steps become shorter towards the data, where densities are sharp: t = 1 - (i / steps)^2.
+    arXiv:1810.01367). Steps become shorter towards the data, where densities are sharp: t = 1 - (i / steps)^2. It is
+    computed in float32, or in float64 where x is.
     """
+    dtype, of_example = jnp.promote_types(x.dtype, jnp.float32), tuple(range(1, x.ndim))
+    x, probe = x.astype(dtype), probe.astype(dtype)
 
     def rate(carried, t):
         velocity, along = jax.jvp(lambda x: field(x, t), (carried[0],), (probe,))
-        return velocity, (probe * along).reshape(len(probe), -1).sum(1)
+        return velocity, (probe * along).sum(of_example)
 
     def step(i, carried):
-        left = jnp.array([i, i + 1]) / steps  # 1 - t is the square of it
+        left = jnp.array([i, i + 1], dtype) / steps  # 1 - t is the square of it
         begin, end = 1 - left**2
         return heun_step(rate, carried, begin, end - begin)
 
-    noise, lost = jax.lax.fori_loop(0, steps, step, (x, jnp.zeros(len(x))))
-    flat = noise.reshape(len(x), -1)
-    return -0.5 * (jnp.square(flat) + math.log(2 * math.pi)).sum(1) + lost
+    noise, lost = jax.lax.fori_loop(0, steps, step, (x, jnp.zeros(len(x), dtype)))
+    return -0.5 * (jnp.square(noise) + math.log(2 * math.pi)).sum(of_example) + lost

@@ -36,7 +36,7 @@ def self_attention(heads: int, *, dropout: float = 0.0, causal: bool = False, ke
     def apply(params, state, x, *, key=None, train=False):
         inward, outward = params["query_key_value"], params["output"]
         with jax.named_scope("query_key_value"):
-            qkv = (x @ inward["kernel"] + inward["bias"]).reshape(*x.shape[:2], 3, heads, -1)
+            qkv = (x @ inward["kernel"] + inward["bias"]).reshape(*x.shape[:2], 3, heads, x.shape[2] // heads)
         query, key_, value = qkv.transpose(2, 0, 3, 1, 4)  # [B, heads, T, d] each
         drop = dropout if train else 0.0
         y = attend(query, key_, value, causal=causal, dropout=drop, key=need_key(key, "attention") if drop else None)

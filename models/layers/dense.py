@@ -1,5 +1,7 @@
 """The fully connected layer."""
 
+import math
+
 import jax
 
 from ..core import Model, param_dtype
@@ -33,4 +35,4 @@ def dense(features: int, *, bias: bool = True, kernel_init=lecun_normal, bias_in
 
 def flatten(x):
     """[B, ...] -> [B, D]: each example as one vector, row by row."""
-    return x.reshape(x.shape[0], -1)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))  # not -1, which an empty batch leaves open

@@ -98,7 +98,7 @@ def _band(g: Geometry) -> np.ndarray:
 
 
 def _as_rows(x: Array) -> Array:
-    return x.reshape(*x.shape[:2], 1, -1)
+    return x.reshape(*x.shape[:2], 1, x.shape[2] * x.shape[3])
 
 
 def _row_kernel(g: Geometry, kernel: Array) -> Array:

@@ -34,7 +34,8 @@ def patch_embedding(features: int, size: Size, *, kernel_init=lecun_normal) -> M
         x = x.astype(jnp.promote_types(x.dtype, kernel.dtype))  # integer images take the kernel's dtype
         batch, rows, columns, channels = x.shape[0], x.shape[1] // h, x.shape[2] // w, x.shape[3]
         patches = x.reshape(batch, rows, h, columns, w, channels).transpose(0, 1, 3, 2, 4, 5)
-        return patches.reshape(batch, rows * columns, -1) @ kernel.reshape(-1, features) + params["bias"], {}
+        patches = patches.reshape(batch, rows * columns, h * w * channels)
+        return patches @ kernel.reshape(-1, features) + params["bias"], {}
 
     return Model(init, apply)
 

@@ -40,7 +40,7 @@ def unroll(
         return state, y
 
     state, y = lax.scan(one, state, steps, reverse=reverse)
-    return y.reshape(-1, *y.shape[2:])[: len(x)], state
+    return y.reshape(chunks * chunk, *y.shape[2:])[: len(x)], state
 
 
 def _scan(cell: Cell, reverse: bool, params, keep, state, x, real):

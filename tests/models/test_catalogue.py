@@ -13,7 +13,7 @@ import pytest
 from purezoo import models
 from purezoo.models import VAE, VGG, Airbench, AlexNet, AlexNetOneTower, ConvNeXt, ConvVAE, Model, ResNet, UNet, ViT
 from purezoo.models.catalogue import CATALOGUE, Entry
-from purezoo.models.core import count, main_output
+from purezoo.models.core import count, main_output, output_spec
 
 BATCH = 4
 
@@ -93,9 +93,14 @@ def test_output_has_the_shape_of_the_catalogue_and_is_finite(name):
 
 @every_network
 def test_number_of_parameters_is_exact(name):
-    model, x, params, _ = case(name)
-    assert count(params) == NETWORKS[name].parameters
-    assert count(jax.eval_shape(model.init, jax.random.key(0), x)[0]) == NETWORKS[name].parameters
+    assert count(case(name)[2]) == NETWORKS[name].parameters
+
+
+@every_network
+def test_an_empty_batch_gives_an_empty_output(name):
+    network, shape, output, _, tokens = NETWORKS[name]
+    model, x = main(network.build()), jax.ShapeDtypeStruct((0, *shape), jnp.int32 if tokens else jnp.float32)
+    assert output_spec(model, *jax.eval_shape(model.init, jax.random.key(0), x), x).shape == (0, *output)
 
 
 @every_network

@@ -69,6 +69,21 @@ def test_density_against_the_normal_distribution():
     np.testing.assert_allclose(np.mean(each, 0), exact, rtol=1e-3)  # the mean of all signs is the trace
 
 
+@pytest.mark.parametrize(("dtype", "x64"), [("bfloat16", False), ("float32", True), ("float64", True)])
+def test_density_of_data_of_any_precision(dtype, x64):
+    with jax.enable_x64(x64):
+        x, signs = jnp.asarray([[0.5, -1.5]], dtype), jnp.ones((1, 2), dtype)
+        found = log_density(lambda x, t: (MEAN.astype(np.float32) - x).astype(jnp.float32), x, signs, 10)
+        assert found.dtype == (jnp.float64 if dtype == "float64" else jnp.float32)
+        whole = log_density(lambda x, t: MEAN - x, x.astype(jnp.float64 if x64 else jnp.float32), 1.0 * signs, 10)
+    np.testing.assert_allclose(found, whole, rtol=1e-5)
+
+
+def test_an_unknown_sampler_is_refused():
+    with pytest.raises(ValueError, match="a sampler is heun, euler, stochastic, not 'hein'"):
+        sample(to_normal(COVARIANCE), KEYS, (4, 2), 5, "hein")
+
+
 def told(params, state, noisy, *, key=None, train=False):
     """A velocity that is the class, and 10 without one."""
     assert isinstance(noisy, Noisy)

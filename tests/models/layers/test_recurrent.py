@@ -92,6 +92,11 @@ def test_chunks_change_neither_outputs_nor_gradients(name, reverse):
     assert_same(run(params, {}, Padded(X, LENGTHS), COTANGENT), plain(name, reverse))
 
 
+def test_an_empty_batch_has_chunks_too():
+    layer = recurrent(CELLS["lstm"], chunk=3)
+    assert layer.apply(parameters(layer), {}, X[:0])[0].shape == (0, STEPS, HIDDEN)
+
+
 def test_chunks_bound_the_memory_of_backpropagation():
     def memory(chunk):
         layer = recurrent(lstm(16), chunk=chunk)
