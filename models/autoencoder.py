@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn import relu
 
-from .core import Model, Params, chain, named, output_spec, param_dtype
+from .core import Model, Params, chain, main_output, named, output_spec, param_dtype
 from .layers import activation, conv, conv_transpose, dense, flatten, he_normal, lecun_normal, max_pool
 
 Shape = tuple[int, ...]
@@ -29,8 +29,8 @@ class AutoencoderOutput(NamedTuple):
 class AutoencoderModel(NamedTuple):
     """The contract's two functions, whose output is an `AutoencoderOutput`, and the network's two halves.
 
-    encode(params, state, x) -> code [B, latent]
-    decode(params, state, code) -> reconstruction, of the shape of the inputs that `init` was told
+    encode(params, state, x, *, train=False) -> code [B, latent]
+    decode(params, state, code, *, train=False) -> reconstruction, of the shape of the inputs that `init` was told
     """
 
     init: Callable
@@ -103,24 +103,18 @@ def autoencoder(
     def init(key, spec):
         keys = jax.random.split(key)
         params, state = encoder.init(keys[0], spec)
-        code = output_spec(encoder, params, state, spec)
+        code = main_output(output_spec(encoder, params, state, spec))
         return {"encoder": params, "decoder": decoder(spec.shape[1:]).init(keys[1], code)[0]}, {}
 
     def apply(params, state, x, *, key=None, train=False):
-        code = _encode(params, x, train)
-        return AutoencoderOutput(_decode(params, code, train), code), state
+        code = encode(params, state, x, train=train)
+        return AutoencoderOutput(decode(params, state, code, train=train), code), state
 
-    def encode(params, state, x):
-        return _encode(params, x, False)
-
-    def decode(params, state, code):
-        return _decode(params, code, False)
-
-    def _encode(params, x, train):
+    def encode(params, state, x, *, train=False):
         with jax.named_scope("encoder"):
             return encoder.apply(params["encoder"], {}, x, train=train)[0]
 
-    def _decode(params, code, train):
+    def decode(params, state, code, *, train=False):  # in training a convolution's gradient has a form of its own
         with jax.named_scope("decoder"):
             return decoder(shape_of(params["decoder"])).apply(params["decoder"], {}, code, train=train)[0]
 

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.nn import relu
 
-from .autoencoder import Shape, dense_onto, image_decoder, images_in_quarters, shape_of_images
-from .core import Model, Params, chain, main_output, named, need_key, output_spec
+from .autoencoder import Shape, autoencoder, dense_onto, image_decoder, images_in_quarters, shape_of_images
+from .core import Model, Params, chain, named, need_key
 from .layers import activation, conv, dense, flatten, he_normal, max_pool
 
 
@@ -37,8 +37,8 @@ class VAEModel(NamedTuple):
 
     apply(params, state, x, *, key=None, train=False): with a key, one for the batch or one for each example [B], a code
         is drawn from the posterior; without one it is the mean, which is an error in training.
-    encode(params, state, x) -> Posterior
-    decode(params, state, code [B, latent]) -> output [B, ...]
+    encode(params, state, x, *, train=False) -> Posterior
+    decode(params, state, code [B, latent], *, train=False) -> output [B, ...]
     sample(params, state, key, n) -> output [n, ...] of codes drawn from the prior, the standard normal distribution
     """
 
@@ -105,34 +105,16 @@ def variational(
     """Two networks without state as one. The encoder gives a `Posterior` of [B, latent], `decoder(shape)` examples of
     that shape, which `shape_of` tells from the decoder's parameters."""
 
-    def init(key, spec):
-        keys = jax.random.split(key)
-        params, state = encoder.init(keys[0], spec)
-        mean = main_output(output_spec(encoder, params, state, spec))
-        return {"encoder": params, "decoder": decoder(spec.shape[1:]).init(keys[1], mean)[0]}, {}
+    init, _, encode, decode = autoencoder(encoder, decoder, shape_of)
 
     def apply(params, state, x, *, key=None, train=False):
         if train:
             need_key(key, "a variational autoencoder")
-        mean, log_variance = _encode(params, x, train)
+        mean, log_variance = encode(params, state, x, train=train)
         code = mean
         if key is not None:
             code = mean + jnp.exp(log_variance / 2) * draws(jax.random.normal, key, mean.shape).astype(mean.dtype)
-        return VAEOutput(_decode(params, code, train), mean, log_variance), state
-
-    def encode(params, state, x):
-        return _encode(params, x, False)
-
-    def decode(params, state, code):
-        return _decode(params, code, False)
-
-    def _encode(params, x, train):
-        with jax.named_scope("encoder"):
-            return encoder.apply(params["encoder"], {}, x, train=train)[0]
-
-    def _decode(params, code, train):  # in training a convolution's gradient has a form of its own
-        with jax.named_scope("decoder"):
-            return decoder(shape_of(params["decoder"])).apply(params["decoder"], {}, code, train=train)[0]
+        return VAEOutput(decode(params, state, code, train=train), mean, log_variance), state
 
     def sample(params, state, key, n):
         return decode(params, state, jax.random.normal(key, (n, latent)))
@@ -155,6 +137,7 @@ def posterior(latent: int) -> Model:
 
 def draws(function: Callable, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Random numbers [B, ...] by `function(key, shape)`, from one key or from a key for each example [B]."""
-    if key.ndim == 0:
+    of_one = 0 if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else 1  # axes; `jax.random.PRNGKey` has one
+    if key.ndim == of_one:
         return function(key, shape)
     return jax.vmap(lambda key: function(key, shape[1:]))(key)

@@ -38,6 +38,13 @@ def test_a_key_for_each_example_is_its_own_whatever_the_batch(made):
     assert not np.allclose(whole, model.apply(params, {}, x)[0].output, atol=1e-3)
 
 
+def test_keys_of_either_kind_draw_the_same(made):
+    model, x, params = made
+    for key in (jax.random.key(2), jax.random.split(jax.random.key(2), 4)):
+        output, raw = (model.apply(params, {}, x, key=k)[0].output for k in (key, jax.random.key_data(key)))
+        np.testing.assert_array_equal(output, raw)
+
+
 def test_codes_are_drawn_from_the_posterior():
     """A linear decoder that gives the code back shows its mean and deviation."""
     model = VAE(latent=2, widths=()).build()
