@@ -1,4 +1,5 @@
-"""Every layer against Flax Linen's with the same parameters: outputs, gradients, and the state that training leaves."""
+"""What test_reference.py leaves open of convolutions, pools and normalisation, against Flax Linen's with the same
+parameters: outputs, gradients, and the state that training leaves."""
 
 import flax.linen as nn
 import jax
@@ -10,12 +11,8 @@ from purezoo.models.layers import avg_pool, batch_norm, conv, conv_transpose, de
 
 # Our layer, Flax's, and the shape of the input.
 LAYERS = {
-    "dense": (dense(5), nn.Dense(5), (3, 4)),
     "dense, no bias": (dense(5, bias=False), nn.Dense(5, use_bias=False), (2, 3, 4)),
-    "conv": (conv(5, 3), nn.Conv(5, (3, 3)), (2, 6, 5, 3)),
     "conv, even kernel": (conv(5, (4, 2)), nn.Conv(5, (4, 2)), (2, 6, 5, 3)),
-    "conv, no bias": (conv(5, 3, bias=False), nn.Conv(5, (3, 3), use_bias=False), (2, 6, 5, 3)),
-    "conv, VALID": (conv(5, 3, padding="VALID"), nn.Conv(5, (3, 3), padding="VALID"), (2, 6, 5, 3)),
     "conv, stride": (conv(5, 3, stride=2), nn.Conv(5, (3, 3), strides=2), (2, 6, 5, 3)),
     "conv, stride above kernel": (conv(5, 1, stride=2), nn.Conv(5, (1, 1), strides=2), (2, 6, 5, 3)),
     "conv, uneven padding": (
@@ -28,9 +25,7 @@ LAYERS = {
         nn.Conv(5, (3, 3), strides=2, kernel_dilation=(2, 1)),
         (2, 6, 5, 3),
     ),
-    "conv, groups": (conv(6, 3, groups=2), nn.Conv(6, (3, 3), feature_group_count=2), (2, 6, 5, 4)),
     "conv, depthwise": (conv(8, 3, groups=4), nn.Conv(8, (3, 3), feature_group_count=4), (2, 6, 5, 4)),
-    "conv, 1-D": (conv(5, 4, stride=3), nn.Conv(5, (4,), strides=3), (2, 11, 3)),
     "conv_transpose": (conv_transpose(4, 3), nn.ConvTranspose(4, (3, 3), padding="VALID"), (2, 4, 3, 3)),
     "conv_transpose, stride": (
         conv_transpose(4, (4, 2), stride=2, padding="SAME"),
@@ -74,7 +69,6 @@ LAYERS = {
 }
 
 POOLS = {
-    "max": (max_pool(2), lambda x: nn.max_pool(x, (2, 2), (2, 2)), (2, 7, 6, 3)),
     "max, SAME": (max_pool(2, padding="SAME"), lambda x: nn.max_pool(x, (2, 2), (2, 2), "SAME"), (2, 7, 5, 3)),
     "max, overlapping": (
         max_pool(3, 2, padding="SAME"),

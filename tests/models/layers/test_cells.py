@@ -1,12 +1,11 @@
-"""Cells against their equations in NumPy, and against Flax Linen's with lengths."""
+"""Cells that PyTorch lacks against their equations in NumPy, and how cells start; test_sequences.py has the others."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from purezoo.models.layers import Padded, bidirectional, elman, gru, lstm, minimal_gated_unit, recurrent
+from purezoo.models.layers import bidirectional, gru, lstm, minimal_gated_unit, recurrent
 from purezoo.models.layers.cells import orthogonal
 
 BATCH, STEPS, INPUTS, HIDDEN = 3, 5, 2, 4
@@ -52,14 +51,6 @@ def gru_resetting_before(p, x, h, _):
     return z * h + (1 - z) * n, _
 
 
-def gru_resetting_after(p, x, h, _):
-    (Wr, Wz, Wn), (Ur, Uz, Un) = np.split(p["kernel"], 3, 1), np.split(p["recurrent_kernel"], 3, 1)
-    (br, bz, bn), (dr, dz, dn) = np.split(p["bias"], 3), np.split(p["recurrent_bias"], 3)
-    r, z = s(x @ Wr + br + h @ Ur + dr), s(x @ Wz + bz + h @ Uz + dz)
-    n = np.tanh(x @ Wn + bn + r * (h @ Un + dn))
-    return z * h + (1 - z) * n, _
-
-
 def minimal_gate(p, x, h, _):
     """Zhou et al. 2016, table 1."""
     (Wf, Wn), (bf, bn) = np.split(p["kernel"], 2, 1), np.split(p["bias"], 2)
@@ -72,7 +63,6 @@ EQUATIONS = {
     "lstm with peepholes": (lstm(HIDDEN, peepholes=True), lstm_with_peepholes),
     "lstm with layer norm": (lstm(HIDDEN, norm=True), lstm_with_layer_norm),
     "gru, reset before": (gru(HIDDEN, reset="before"), gru_resetting_before),
-    "gru, reset after": (gru(HIDDEN), gru_resetting_after),
     "minimal gated unit": (minimal_gated_unit(HIDDEN), minimal_gate),
 }
 
@@ -91,72 +81,6 @@ def test_a_cell_computes_its_equations(name):
         state, output = step(single, state, jnp.float32(x))
         np.testing.assert_allclose(output, h, rtol=1e-5, atol=1e-5)
         np.testing.assert_array_equal(output, state["h"])
-
-
-def joined(flax, *names):
-    return jnp.concatenate([flax[name]["kernel"] for name in names], 1)
-
-
-def biases(flax, *names):
-    return jnp.concatenate([flax[name]["bias"] for name in names])
-
-
-def from_elman(flax):
-    return {"kernel": flax["i"]["kernel"], "recurrent_kernel": flax["h"]["kernel"], "bias": flax["i"]["bias"]}
-
-
-def from_lstm(flax):
-    recurrent = ("hi", "hf", "hg", "ho")
-    return {
-        "kernel": joined(flax, "ii", "if", "ig", "io"),
-        "recurrent_kernel": joined(flax, *recurrent),
-        "bias": biases(flax, *recurrent),
-    }
-
-
-def from_gru(flax):
-    return {
-        "kernel": joined(flax, "ir", "iz", "in"),
-        "recurrent_kernel": joined(flax, "hr", "hz", "hn"),
-        "bias": biases(flax, "ir", "iz", "in"),
-        "recurrent_bias": jnp.concatenate([jnp.zeros(2 * HIDDEN), flax["hn"]["bias"]]),
-    }
-
-
-FLAX = {
-    "elman": (elman(HIDDEN), nn.SimpleCell(HIDDEN), from_elman),
-    "lstm": (lstm(HIDDEN), nn.OptimizedLSTMCell(HIDDEN), from_lstm),
-    "gru": (gru(HIDDEN), nn.GRUCell(HIDDEN), from_gru),
-}
-
-
-@pytest.mark.parametrize("name", FLAX)
-def test_a_cell_equals_flax(name):
-    """Outputs of sequences of different lengths, and the gradients of Flax's parameters through both."""
-    cell, flax_cell, ours_from = FLAX[name]
-    random = np.random.default_rng(0)
-    x, cotangent = (
-        jnp.float32(random.normal(size=(BATCH, STEPS, width))) for width in (INPUTS, HIDDEN)
-    )  # fmt: skip
-    lengths = jnp.array([3, 5, 1])
-    real = (jnp.arange(STEPS) < lengths[:, None])[..., None]
-    flax = nn.RNN(flax_cell)
-    layer, params = recurrent(cell), jax.eval_shape(flax.init, jax.random.key(0), x)["params"]["cell"]
-    params = jax.tree.map(lambda p: jnp.float32(random.normal(size=p.shape)), params)
-
-    def theirs(params, x):
-        return flax.apply({"params": {"cell": params}}, x, seq_lengths=lengths) * real
-
-    def ours(params, x):
-        return layer.apply(ours_from(params), {}, Padded(x, lengths), train=True)[0].x
-
-    @jax.jit
-    def run(params, x):
-        both = [jax.vjp(function, params, x) for function in (ours, theirs)]
-        return [(y, pull(cotangent)) for y, pull in both]
-
-    for a, b in zip(*map(jax.tree.leaves, run(params, x)), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * np.abs(b).max())
 
 
 def test_the_forget_gate_starts_open():
