@@ -1,4 +1,4 @@
-"""An LSTM that writes a text character by character: your text file, or the works of Shakespeare.
+"""An LSTM that writes a text character by character: your text file. Its figure is of tiny Shakespeare.
 
 `purezoo train lstm_text --data.source FILE --train.seeds 5`
 

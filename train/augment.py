@@ -21,7 +21,7 @@ Views = Literal["one", "flip", "ten"]
 
 @dataclass(frozen=True)
 class Augment:
-    """How training images are changed at random, each one by itself; evaluation sees them unchanged."""
+    """How training images are changed at random, each one by itself; evaluation changes nothing at random."""
 
     shift: int = 0
     """move by up to this many pixels in each direction"""

@@ -229,7 +229,7 @@ def _configs(folder: Path) -> list[str]:
 def _not_prepared(title: str, root: Path) -> str:
     names = [path.name for path in sorted(root.glob("*")) if _versions(path) or _configs(path)]
     there = f"it holds {', '.join(names)}.{nearest(title, names)}" if names else "no data set is there."
-    idx = "\nMNIST's four IDX files in --data.dir work as well." if title == "mnist" else ""
+    idx = "\nMNIST's four IDX files in --data.dir work as well, with --data.source mnist." if title == "mnist" else ""
     return (
         f"The data set '{title}' is not prepared in {root}: {there} Nothing is downloaded by itself; to prepare it:\n"
         f"  pip install tensorflow && tfds build {title} --data_dir {root} --file_format array_record{idx}"
