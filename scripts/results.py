@@ -17,6 +17,7 @@ from typing import Any
 from purezoo.errors import UserError
 from purezoo.train import config
 from purezoo.train.data import Data
+from purezoo.train.folder import load_info
 from purezoo.train.results import measured, result_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,6 +59,7 @@ def add(run: Path) -> None:
     record = {
         "command": f"purezoo train {name}{folder}{seeds}",
         "config": config.to_json(to_compare(experiment)),
+        "data": load_info(run).fingerprint,  # SHA-256 of the examples
         "summary": json.loads((run / "summary.json").read_text()),
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
