@@ -12,6 +12,7 @@ from ..errors import UserError, nearest
 from ..models.core import main_output, output_spec
 from .config import Experiment
 from .data import Dataset, Info
+from .forecast import Forecast
 from .init import factors, frozen, without
 from .loop import steps_per_epoch
 from .optimizers import optimizer_factory
@@ -83,6 +84,11 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
     every = shape[:1] if out.ndim == 3 and info.kind == "forecast" else ()  # a forecast of every step
     if every and getattr(experiment.model, "bidirectional", False):
         raise UserError(f"{network} reads from both ends, and would see at each step what it is to forecast")
+    if every and isinstance(task := experiment.task, Forecast) and task.by_window and task.train_on == "next":
+        raise UserError(
+            f"{network} is read at every step, and with --task.by-window would learn from the mean and deviation of "
+            "what it is to forecast: --task.train-on horizon"
+        )
     per_place = {"segmentation": shape[:-1], "language": shape, "forecast": every, "reconstruction": shape[:-1]}
     places = per_place.get(info.kind, ())
     if out.shape[1:-1] != places:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,12 @@ class Forecast:
                 guess = guess.reshape(target.shape).astype(jnp.float32)
                 error = (guess - target).reshape(len(x), -1, x.shape[-1])
             else:
-                guess = free_run(lambda x: apply(params, state, x, key=key, train=train)[0], x, horizon)
+
+                def network(state, x, h):  # its state goes from step to step, and each step has a key of its own
+                    own = None if key is None else jax.random.fold_in(key, h)
+                    return apply(params, state, x, key=own, train=train)
+
+                guess, state = free_run(network, state, x, horizon)
                 error = guess - y
             n = weight.sum() * error.shape[1] * error.shape[2]
             total = (weight * jnp.square(error)).sum((1, 2)).sum()
@@ -82,7 +87,7 @@ class Forecast:
 
         def forecast(apply, params, state, x):
             apply = in_units_of_window(apply) if self.by_window else apply
-            return free_run(lambda x: apply(params, state, x)[0], x, info.horizon)
+            return free_run(lambda state, x, h: apply(params, state, x), state, x, info.horizon)[0]
 
         return forecast
 
@@ -116,12 +121,15 @@ def errors(rmse: str, mae: str, error: jax.Array, weight: jax.Array) -> dict:
     return {rmse: (jnp.square(error).sum((1, 2)).sum(), n), mae: (jnp.abs(error).sum((1, 2)).sum(), n)}
 
 
-def free_run(apply: Callable, x: jax.Array, horizon: int) -> jax.Array:
-    """The forecast [B, horizon, K] that follows x [B, W, K]: each predicted value becomes the window's last."""
+def free_run(network: Callable, state: Any, x: jax.Array, horizon: int) -> tuple[jax.Array, Any]:
+    """The forecast [B, horizon, K] that follows x [B, W, K], for which each predicted value becomes the window's last,
+    and the state after it. `network(state, x, h) -> (output, state)` is that of step h."""
 
-    def step(window, _):
-        guess = apply(window)
+    def step(before, h):
+        window, state = before
+        guess, state = network(state, window, h)
         guess = (guess[:, -1] if guess.ndim == 3 else guess).astype(jnp.float32)
-        return jnp.concatenate([window[:, 1:], guess[:, None].astype(window.dtype)], 1), guess
+        return (jnp.concatenate([window[:, 1:], guess[:, None].astype(window.dtype)], 1), state), guess
 
-    return jax.lax.scan(step, x, None, length=horizon)[1].swapaxes(0, 1)
+    (_, state), guesses = jax.lax.scan(step, (x, state), jnp.arange(horizon))
+    return guesses.swapaxes(0, 1), state

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..models.core import as_model, main_output
+from ..models.flows import Noisy
 from ..models.layers.sequences import Padded, zero_padding
 from . import optimizers
 from .augment import augmentation, in_turn, seen
@@ -77,7 +78,9 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
 
     def apply(params, state, x, *, key=None, train=False):
         if half_precision:
-            params, x = jax.tree.map(_half, (params, x))
+            params = jax.tree.map(_half, params)
+            # Not a flow's time, of which bfloat16 has too few values near 1.
+            x = x._replace(x=_half(x.x)) if isinstance(x, Noisy) else jax.tree.map(_half, x)
         return model.apply(params, state, x, key=key, train=train)
 
     carries = carries_state(experiment)

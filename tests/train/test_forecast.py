@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -32,9 +33,42 @@ def batch_of(path):
 
 def test_free_run_reads_its_own_predictions():
     x = jnp.array([[[1.0], [2.0], [4.0]]])
-    assert free_run(lambda x: x[:, -1] + x[:, -2], x, 4).ravel().tolist() == [6, 10, 16, 26]
-    every = free_run(lambda x: x * 2, x, 3)  # of a network with an output at every step the last counts
+    assert free_run(lambda state, x, h: (x[:, -1] + x[:, -2], state), {}, x, 4)[0].ravel().tolist() == [6, 10, 16, 26]
+    every = free_run(lambda state, x, h: (x * 2, state), {}, x, 3)[0]  # of outputs at every step the last counts
     assert every.ravel().tolist() == [8, 16, 32]
+
+
+def test_each_step_of_the_horizon_goes_on_with_the_state_and_has_a_key_of_its_own(waves):
+    info, batch = batch_of(waves)
+
+    def network(params, state, x, *, key=None, train=False):
+        drawn = jax.random.uniform(key)
+        return x[:, -1], {"reads": state["reads"] + 1, "drawn": jnp.roll(state["drawn"], 1).at[0].set(drawn)}
+
+    before = {"reads": jnp.int32(0), "drawn": jnp.zeros(HORIZON)}
+    task = Forecast(train_on="horizon")
+    _, (state, _) = task.loss(info)(network, {}, before, batch, key=jax.random.key(0), train=True)
+    assert int(state["reads"]) == HORIZON
+    assert len(set(state["drawn"].tolist())) == HORIZON
+
+
+def test_a_network_reads_and_answers_in_units_of_the_window(waves):
+    """What it is given has mean 0 and deviation 1; what it answers goes back by the same numbers."""
+    info, batch = batch_of(waves)
+    batch["x"] = batch["x"] * 5 + 30
+    x, seen = np.asarray(batch["x"]), []
+
+    def network(params, state, x, *, key=None, train=False):
+        seen.append(x)
+        return jnp.full_like(x[:, 0], 2.0), state
+
+    loss, _ = Forecast(by_window=True).loss(info)(network, {}, {}, batch, train=True)
+    np.testing.assert_allclose(seen[0].mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(seen[0].std(1), 1, atol=1e-2)
+    real = np.asarray(batch["weight"]) > 0
+    guess = x.mean(1) + 2 * x.std(1)
+    expected = np.mean((guess - np.asarray(batch["y"])[:, 0])[real] ** 2)
+    assert float(loss) == pytest.approx(expected, rel=1e-3)  # 1e-3 is added to a deviation
 
 
 @pytest.mark.parametrize("factor", [1, 1e31])  # whose square float32 cannot hold
@@ -163,6 +197,10 @@ def test_predict_needs_enough_history(purezoo, waves_run, tmp_path):
     [
         (("--task.season", 34), "--task.season 34 is longer than the history"),
         (("--model.read", "every", "--model.bidirectional"), "would see at each step what it is to forecast"),
+        (
+            ("--model.read", "every", "--task.train-on", "next"),
+            "would learn from the mean and deviation of what it is to forecast: --task.train-on horizon",
+        ),
         (("--model.outputs", 3), "the data have 1 series: set --model.outputs 1"),
         (("--data.window", 400), "too few for a train split"),
     ],

@@ -10,6 +10,7 @@ import pytest
 from purezoo.models import MLP, Model
 from purezoo.train.config import Experiment, Train
 from purezoo.train.data import Data
+from purezoo.train.flow import FlowMatching
 from purezoo.train.optimizers import Optimizer, Schedule
 from purezoo.train.steps import functions, hyper_parameters
 from purezoo.train.tasks import Classification
@@ -139,6 +140,28 @@ def test_bfloat16_is_what_the_network_computes_in_and_nothing_else(steps_of):
     full = steps_of(replace(BASE, model=Witness()), 2)[-1]
     close(run.params, full.params, atol=0.01)
     assert not np.array_equal(run.params["dense"]["kernel"], full.params["dense"]["kernel"])
+
+
+@dataclass(frozen=True)
+class FlowWitness:
+    """Velocities of 0 for examples of 4 numbers, and a note of the dtypes of an example and of its time."""
+
+    seen: list = field(default_factory=list)
+
+    def build(self) -> Model:
+        def apply(params, state, noisy, *, key=None, train=False):
+            self.seen.append((noisy.x.dtype, noisy.time.dtype))
+            return noisy.x * params["dense"]["kernel"], state
+
+        return Model(lambda key, spec: ({"dense": {"kernel": jnp.zeros(4)}}, {}), apply)
+
+
+def test_bfloat16_leaves_a_flow_its_times(info):
+    witness = FlowWitness()
+    half = replace(BASE, model=witness, task=FlowMatching(), train=Train(batch_size=12, precision="bfloat16"))
+    made = functions(half, info("reconstruction", (4,), 3), steps=10)
+    jax.eval_shape(made.init, jax.tree.map(lambda a: a[0], hyper_parameters(half, [0])))
+    assert set(witness.seen) == {(jnp.dtype("bfloat16"), jnp.dtype("float32"))}
 
 
 @pytest.mark.parametrize("schedule", [Schedule(), Schedule("warmup_cosine_decay", {"warmup_steps": 1})])
