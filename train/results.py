@@ -32,7 +32,8 @@ def result_text(record: dict[str, Any] | None) -> str:
     name = next(metric for metric in HEADLINES if metric in tested)
     label, scale, unit, worse = HEADLINES[name]
     digits = 2 if scale == 100 else 4
-    rounded = worse(tested[name] * scale * 10**digits) / 10**digits
+    exact = round(tested[name] * scale * 10**digits, 6)  # 99.12 % is 9911.999999999998 hundredths, and no 99.11 %
+    rounded = worse(exact) / 10**digits
     value = f"{label} {rounded:.{digits}f}"
     value += f" ± {spread[name] * scale:.{digits}f}" if spread else ""
     seeds = f"{len(summary['seeds'])} seeds" if spread else f"seed {summary['seed']}"

@@ -86,8 +86,10 @@ class Classification:
                 pairs = jnp.zeros((classes, classes)).at[labels, guess].add(weight)  # [label, guess]
                 metrics["confusion"] = (pairs, n)
                 if classes > k:
-                    better = (logits > jnp.take_along_axis(logits, labels[:, None], 1)).sum(-1)  # classes ranked above
-                    metrics["top_k_accuracy"] = ((weight * (better < k)).sum(), n)
+                    own = jnp.take_along_axis(logits, labels[:, None], 1)
+                    tied = (logits == own) & (jnp.arange(classes) < labels[:, None])  # the first counts, as for argmax
+                    ahead = (~(logits <= own) | tied).sum(-1)  # a NaN is ahead of all, and all are ahead of it
+                    metrics["top_k_accuracy"] = ((weight * (ahead < k)).sum(), n)
             return total / jnp.maximum(n, 1), (state, metrics)
 
         return loss
@@ -147,10 +149,11 @@ class Regression:
             return loss
         squared, n = sums["squared_error"]
         deviation = sums["squared_target"][0] - sums["target"][0] ** 2 / n
+        varies = deviation > 1e-6 * sums["squared_target"][0]  # below that it is what float32 has rounded
         absolute, count = sums["absolute_error"]
         scale = sums["scale"][0] / sums["scale"][1]
         with np.errstate(all="ignore"):  # of a constant target, as scikit-learn has it: 1 where it is met, else 0
-            r2 = np.where(deviation > 0, 1 - squared / deviation, np.where(squared == 0, 1.0, 0.0))
+            r2 = np.where(varies, 1 - squared / deviation, np.where(squared == 0, 1.0, 0.0))
         return loss | {
             "rmse": float(scale * np.sqrt(squared.mean() / n)),
             "mae": float(scale * absolute / count),
@@ -163,7 +166,8 @@ class Segmentation:
     """Tell the class of each pixel: softmax cross-entropy of logits [B, H, W, C] and labels [B, H, W], over all pixels.
 
     The IoU of a class, over a whole split: the pixels that are of it and found to be, divided by those that are one or
-    the other. `mean_iou` leaves out a class without either; `iou_NAME` is given for each class that there is.
+    the other. `mean_iou` leaves out a class without either; `iou_NAME` is given for each class that there is. Neither
+    has the class to ignore, but where that is predicted a pixel of another class is missed.
     """
 
     ignore: int = UNLABELLED
@@ -191,6 +195,8 @@ class Segmentation:
             metrics = {"loss": (total, n), "pixel_accuracy": ((counts & (guess == labels)).sum(), n)}
             if not train:  # whole numbers, which are exact
                 for i, name in enumerate(info.classes):
+                    if i == self.ignore:
+                        continue
                     true, found = counts & (labels == i), counts & (guess == i)
                     metrics[f"iou_{name}"] = ((true & found).sum(), jnp.stack([true.sum(), found.sum()]))
             return total / jnp.maximum(n, 1), (state, metrics)

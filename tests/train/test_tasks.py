@@ -49,6 +49,18 @@ def test_classification_against_scikit_learn(info, size):
     assert sums["loss"][1] == N
 
 
+def test_top_k_ranks_ties_by_index(info):
+    """Top-1 is the accuracy also where logits are equal, as in bfloat16; NaNs are no hits."""
+    record, labels = info("classification", (5,), 5), jnp.arange(5)
+    tied = jnp.asarray(rng.integers(0, 2, (N, 5)), jnp.float32), jnp.asarray(rng.integers(0, 5, N))
+    found, _ = evaluate(Classification(top_k=1), record, *tied, 64)
+    assert found["top_k_accuracy"] == found["accuracy"]
+    assert evaluate(Classification(top_k=2), record, jnp.zeros((5, 5)), labels, 5)[0]["top_k_accuracy"] == 2 / 5
+    one_nan = jnp.eye(5).at[:, 4].set(jnp.nan)
+    assert evaluate(Classification(top_k=2), record, one_nan, labels, 5)[0]["top_k_accuracy"] == 4 / 5
+    assert evaluate(Classification(top_k=2), record, one_nan * jnp.nan, labels, 5)[0]["top_k_accuracy"] == 0
+
+
 def test_top_k_is_reported_only_where_there_are_more_classes(info):
     logits, labels = jnp.zeros((4, 3)), jnp.zeros(4, jnp.int32)
     assert "top_k_accuracy" not in evaluate(Classification(), info("classification", (3,), 3), logits, labels, 4)[0]
@@ -68,6 +80,17 @@ def test_regression_against_scikit_learn(info, targets, size):
     assert found["mae"] == pytest.approx(reference.mean_absolute_error(own_true, own_guess), rel=1e-5)
     assert found["r2"] == pytest.approx(reference.r2_score(own_true, own_guess), abs=1e-5)
     assert found["loss"] == pytest.approx(np.mean((guess - true) ** 2), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.1, 1234.567])
+@pytest.mark.parametrize("met", [True, False])
+def test_r2_of_a_constant_target_against_scikit_learn(info, value, met):
+    true = np.full((N, 1), value, np.float32)
+    guess = true if met else true + rng.normal(size=(N, 1)).astype(np.float32)
+    found, _ = evaluate(Regression(), info("regression", (1,), 1), jnp.asarray(guess), jnp.asarray(true), 64)
+    assert found["r2"] == reference.r2_score(true, guess) == float(met)
+    single, _ = evaluate(Regression(), info("regression", (1,), 1), jnp.asarray(guess[:1]), jnp.asarray(true[:1]), 1)
+    assert single["r2"] == float(met)
 
 
 def test_errors_of_huge_targets_do_not_overflow(info):
