@@ -89,7 +89,7 @@ ATTACKS = {
     "a dunder of a known name": (text("collections") + text("OrderedDict.__init__") + b"\x93", "OrderedDict.__init__"),
     "os.system": (b"cos\nsystem\n" + text("touch ran") + b"\x85R", "os.system"),
     "getattr": (b"cbuiltins\ngetattr\n" + ORDERED + text("__class__") + b"\x86R", "builtins.getattr"),
-    "INST": (b"(" + EVIL + b"ibuiltins\nexec\n", "builtins.exec"),
+    "INST": (b"(" + EVIL + b"ibuiltins\nexec\n", "INST"),
     "OBJ": (b"(cbuiltins\nexec\n" + EVIL + b"o", "builtins.exec"),
     "OBJ of a known name": (b"(" + ORDERED + b"o", "OBJ"),
     "NEWOBJ": (b"cbuiltins\nexec\n" + EVIL + b"\x85\x81", "builtins.exec"),
@@ -102,7 +102,7 @@ ATTACKS = {
     "an OrderedDict of arguments": (ORDERED + b"]\x85R", "damaged"),
     "an extension": (b"\x82\x01", "EXT1"),
     "a textual persistent id": (b"Pthing\n", "PERSID"),
-    "a place far in the memo": (b"]r\xff\xff\xff\xff", "LONG_BINPUT"),
+    "no opcode": (b"\xff", "damaged"),
     "a whole module": (b"ctorch.nn.modules.linear\nLinear\n)R", "torch.nn.modules.linear.Linear"),
 }
 
@@ -147,6 +147,11 @@ LIES = {
     "a storage of no dtype": (b"(" + text("storage") + text("F") + text("0") + b"NK\x03tQ", "a storage named"),
     "a persistent id that is none": (b"K\x01Q", "a storage named 1"),
     "a number": (b"K\x01", "'w' is no tensor"),
+    "a place far in the memo": (b"]r\xff\xff\xff\xff", "'w' is no tensor"),
+    "a key too deep to hash": (b"})" + b"\x85" * 1_000_000 + b"K\x01s", "neither a string nor an integer"),
+    "a key too wide to hash": (b"})" + b"q\x00h\x00\x86" * 40 + b"K\x01s", "neither a string nor an integer"),
+    "such a key among several": (b"}(" + text("a") + b"K\x01))\x85K\x01u", "a dict with the key"),
+    "a dict of half an item": (b"}(" + text("a") + b"u", "damaged"),
     "a storage": (tensor()[len(REBUILD) + 1 :].partition(b"Q")[0] + b"Q", "'w' is no tensor"),
 }  # fmt: skip
 
