@@ -1,7 +1,6 @@
 """Anomalies: examples that a network restores worse than nearly all that it was validated on."""
 
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..errors import UserError
 from .data import Dataset
 from .data.cache import write_npz
 from .data.examples import Examples
+from .data.npz import BROKEN
 from .evaluation import compute_rows, errors_of_split
 from .steps import Functions
 
@@ -34,7 +34,7 @@ def threshold(folders: list[Path], false_alarms: float) -> float | None:
         return float(np.quantile(np.mean(with_seeds, 0), 1 - false_alarms, method="higher"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (*BROKEN, KeyError) as error:
         raise UserError(f"{folders[0] / FILE} is damaged: {error}") from error
 
 

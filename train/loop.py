@@ -137,6 +137,8 @@ def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, 
         }
         if validated is not None:
             line["validation"] = task.summarize(of_seed(validated, i))
+            if train.monitor not in line["validation"]:
+                raise UserError(f"--train.monitor {train.monitor}: no validation example has what it is measured on")
             values.append(line["validation"][train.monitor])
         lines.append(line)
     history.write([line for line, stopped in zip(lines, memory.stopped, strict=True) if not stopped])

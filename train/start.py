@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from ..errors import UserError, nearest
@@ -109,10 +110,7 @@ def fitted(network: Any, found: Mapping[str, np.ndarray], like: dict, fresh: tup
     needed = weights.named(like)
     kept = {name for name in needed if any_matches(fresh, name)}
     found = {name: array for name, array in found.items() if not any_matches(fresh, name)}
-    try:
-        theirs = pytorch.names(network, found)
-    except ValueError:  # a network without a map
-        theirs = {}
+    theirs = their_names(network, found)
     if len(set(theirs.values()) & set(found)) > len(set(needed) & set(found)):
         arrays = weights.named(pytorch.from_pytorch(network, found, like, kept))
         return {name: arrays[name] for name in theirs if name in needed and name not in kept}  # no carried state
@@ -137,18 +135,25 @@ def remedy(network: Any, found: Mapping[str, np.ndarray], like: dict, fresh: tup
 
 def misfits(network: Any, found: Mapping[str, np.ndarray], needed: Mapping[str, Any]) -> list[str]:
     """The names of leaves that the file has not, neither by their own name nor by PyTorch's, or has otherwise."""
-    try:
-        theirs = pytorch.names(network, found)
-    except ValueError:  # a network without a map
-        theirs = {}
+    theirs = their_names(network, found)
 
     def fits(name: str, leaf: Any) -> bool:
         ours, other = found.get(name), found.get(theirs.get(name, ""))
         if ours is not None:
             return not weights.differences({name: ours}, {name: leaf})
-        return other is not None and other.dtype.kind == "f" and pytorch.fits(other.shape, name, leaf.shape)
+        if other is None or not jnp.issubdtype(other.dtype, jnp.floating):  # which bfloat16 is, unlike for NumPy
+            return False
+        return pytorch.fits(other.shape, name, leaf.shape)
 
     return [name for name, leaf in needed.items() if not fits(name, leaf)]
+
+
+def their_names(network: Any, found: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """The names in PyTorch of a network's leaves; {} for a network without a map."""
+    try:
+        return pytorch.names(network, found)
+    except ValueError:
+        return {}
 
 
 def layers_of(names: Iterable[str]) -> list[str]:

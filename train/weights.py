@@ -42,7 +42,7 @@ def load(path: Path, like: dict) -> dict:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file by name. Raises UserError for a damaged one."""
+    """The arrays of a safetensors file by name. Raises UserError for a damaged one and for float8."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -50,6 +50,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged: {error}") from error
+    except AttributeError as error:  # safetensors looks for it in NumPy
+        raise UserError(f"{path} has a dtype that is not read, such as float8") from error
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
@@ -83,7 +85,10 @@ def named(weights: dict) -> dict[str, Any]:
 
 
 def dotted(path: Iterable[Any]) -> str:
-    """The name of a leaf of params or state by its path in JAX's terms: "conv1.kernel"."""
+    """The name of a leaf of params or state by its path in JAX's terms: "conv1.kernel". Raises UserError for lists."""
+    path = tuple(path)
+    if not all(hasattr(part, "key") for part in path):
+        raise UserError(f"params and state are nested dicts of arrays, and {jax.tree_util.keystr(path)} is in no dict")
     return ".".join(str(part.key) for part in path)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
@@ -313,6 +314,8 @@ def test_a_pytorch_file_that_does_not_fit(resnet):
             fitted(network, tensors, like, ())
     assert remedy(network, cases[0][0], like, ()) == ". For a new head: --init.fresh head"
     assert remedy(network, cases[2][0], like, ()) == ""
+    half = {name: array.astype(ml_dtypes.bfloat16) for name, array in cases[0][0].items()}
+    assert remedy(network, half, like, ()) == ". For a new head: --init.fresh head"
     stem = pytorch.names(network)["stem.conv1.kernel"]
     both = {head: theirs[head][:3], stem: theirs[stem][:, :1]}
     said = ". For a new head and stem.conv1: --init.fresh head stem.conv1"
@@ -392,10 +395,14 @@ def test_what_is_left_out_of_the_file(purezoo, tmp_path):
     assert purezoo(*DIGITS, *args)[0] == 0
 
 
+FLOAT8 = b'{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+
+
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
         ("file.safetensors", b"", "is damaged"),
+        ("file.safetensors", len(FLOAT8).to_bytes(8, "little") + FLOAT8 + b"11", "has a dtype that is not read"),
         ("file.safetensors", b"\xff" * 40, "is damaged"),
         ("file.pth", b"", "is damaged"),
         ("file.pth", b"\x80\x02}.", "before PyTorch 1.6"),

@@ -181,6 +181,19 @@ def test_pictures_of_a_run(purezoo, scenes_run, tmp_path):
     assert (tmp_path / "run" / "segmented.png").stat().st_size > 1000
 
 
+def test_the_iou_of_a_class_that_validation_lacks_cannot_be_monitored(purezoo):
+    x, y = rng.integers(0, 256, (4, 4, 4, 3), np.uint8), np.tile([0, 1], (4, 4, 2))
+    splits = {"x_train": x, "y_train": y, "x_validation": x, "y_validation": 0 * y, "x_test": x, "y_test": y}
+    np.savez("mine.npz", **splits)
+    args = ("--data.source", "mine.npz", "--model.classes", 2, "--model.width", 2, "--model.depth", 0)
+    code, _, errors = purezoo(
+        "train", "unet_digit_scenes", *args, "--train.batch-size", 2, "--train.monitor", "iou_1", "--quiet"
+    )
+    assert (code, errors) == (
+        2, "purezoo: --train.monitor iou_1: no validation example has what it is measured on\n"
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -64,3 +64,8 @@ def test_what_does_not_fit_is_refused(path):
 def test_params_and_state_may_not_share_a_name(tmp_path):
     with pytest.raises(UserError, match=r"params and state both have 'a\.w'"):
         weights.save(tmp_path / "w", {"params": {"a": {"w": np.ones(1)}}, "state": {"a": {"w": np.ones(1)}}})
+
+
+def test_params_are_nested_dicts():
+    with pytest.raises(UserError, match=r"nested dicts of arrays, and \['layers'\]\[0\] is in no dict"):
+        weights.named({"params": {"layers": [np.ones(1)]}, "state": {}})
