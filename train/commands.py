@@ -4,7 +4,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import UserError
 from .flags import words_and_flags
@@ -47,6 +47,8 @@ def evaluate(args: list[str]) -> int:
         raise UserError(f"--samples is a number of draws for each example, or 0, not {flags.samples}")
     if flags.steps < 1:
         raise UserError(f"--steps is at least 1, not {flags.steps}")
+    if not flags.samples:
+        refuse(flags, ["steps"], "metrics without --samples")
     folder, views, draws = Path(found[0]), flags.views or None, (flags.samples, flags.steps)
     result = evaluate_run(folder, flags.split, flags.batch_size, flags.data_dir, flags.trust, views, *draws)
     if flags.json:
@@ -121,6 +123,8 @@ def encode(args: list[str]) -> int:
     found, flags = words_and_flags(EncodeFlags, args, "purezoo encode", ["RUN", "[FILE...]"])
     if not found or not (flags.out or flags.map):
         raise UserError("encode what, and where to? purezoo encode RUN [FILE...] --out codes.npz, or --map map.png")
+    if not flags.map:
+        refuse(flags, ["by"], "codes without a --map")
     folder, *files = map(Path, found)
     out, picture = (Path(name) if name else None for name in (flags.out, flags.map))
     arrays = encode_examples(folder, files, out, picture, flags.by, flags.data_dir, flags.trust)
@@ -224,11 +228,15 @@ def generate(args: list[str]) -> int:
         raise UserError(f"--length is at least 1, not {flags.length}")
     if flags.count < 0:
         raise UserError(f"--count is a number of images, or 0, not {flags.count}")
-    most = math.isqrt(LARGEST_GRID) if flags.manifold else LARGEST_GRID
+    most, each = LARGEST_GRID, ""
+    if flags.manifold:
+        most, each = math.isqrt(LARGEST_GRID), " a side"
+    elif flags.traverse:
+        from .latent import DIMENSIONS
+
+        most, each = LARGEST_GRID // DIMENSIONS, " a row"
     if flags.count > most:
-        raise UserError(
-            f"--count {flags.count}: a picture holds at most {most:,} images" + (" a side" if flags.manifold else "")
-        )
+        raise UserError(f"--count {flags.count}: a picture holds at most {most:,} images{each}")
     if not 0 <= flags.seed < 2**31:
         raise UserError(f"--seed is at least 0 and lies below 2^31, not {flags.seed}")
     refuse_others(flags)
@@ -258,8 +266,13 @@ def refuse_others(flags: GenerateFlags) -> None:
         others, what = [*texts, "data_dir"], "images that a run draws"
     else:
         others, what = [*flows, "count", "data_dir"], "a text, and images need --out NAME.png"
-    defaults = GenerateFlags()
-    for name in others:
+    refuse(flags, others, what)
+
+
+def refuse(flags: Any, names: list[str], what: str) -> None:
+    """UserError for the first of these flags that is given, and has no part in what is done."""
+    defaults = type(flags)()
+    for name in names:
         if getattr(flags, name) != getattr(defaults, name):
             raise UserError(f"--{name.replace('_', '-')} has no part in {what}")
 

@@ -37,6 +37,8 @@ class Init:
     def __post_init__(self):
         if self.fresh and not self.source:
             raise UserError("--init.fresh names what is not taken from --init.from, which is not given")
+        if self.sha256 and not self.source:
+            raise UserError("--init.sha256 is that of the file --init.from, which is not given")
         for pattern, factor in self.rates.items():
             if factor == 0:
                 raise UserError(f"--init.rates {pattern} 0: to keep it as it is, --init.freeze {pattern}")

@@ -62,7 +62,7 @@ def write_grid(path: Path, images: np.ndarray, columns: int = 0) -> None:
     from PIL import Image
 
     n, height, width, channels = images.shape
-    columns, times = columns or math.ceil(math.sqrt(n)), max(1, SIDE // height)
+    columns, times = columns or math.ceil(math.sqrt(n)), -(-SIDE // height)
     rows = -(-n // columns)
     cells = np.zeros((rows * columns, height, width, channels), np.uint8)
     cells[:n] = (images.clip(0, 1) * 255).round()

@@ -28,6 +28,9 @@ from .likelihood import importance_weighted
 from .pictures import probabilities
 from .steps import Functions, functions
 
+STEPS = 50  # of a flow's ODE, where `eval --steps` does not say
+FALSE_ALARMS = 0.01  # where `predict --false-alarms` does not say
+
 
 def open_run(folder: Path, trust: bool, views: Views | None = None) -> tuple[Experiment, Info, Functions, dict]:
     """A finished run's experiment, data record, functions and weights. Raises UserError where something is missing."""
@@ -71,13 +74,13 @@ def evaluate_run(
     trust: bool,
     views: Views | None = None,
     samples: int = 0,
-    steps: int = 50,
+    steps: int = STEPS,
 ) -> dict[str, Any]:
     """The metrics of a run on a split; of several seeds the mean, the standard deviation and each one's. `views` takes
     the place of the run's own --augment.views; with `samples`, also the importance-weighted bound of so many codes,
     or a flow's likelihood by so many probes and `steps` of its ODE.
 
-    Raises UserError for an unknown split and for data that changed since the run.
+    Raises UserError for an unknown split, for data that changed since the run and for `steps` of what is no flow.
     """
     folders, dataset, results, examples = seed_folders(folder), None, [], 0
     for home in folders:
@@ -89,11 +92,13 @@ def evaluate_run(
                 )
             if not (home / "splits.npz").is_file():
                 raise UserError(f"{home} holds no whole run: splits.npz is missing")
+            flow = isinstance(experiment.task, FlowMatching)
+            if steps != STEPS and not flow:
+                raise UserError(f"--steps is for flows, and {folder} is none")
             dataset = load_data(experiment, home, data_dir)
         metrics, _ = evaluate_split(
             compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size
         )
-        flow = isinstance(experiment.task, FlowMatching)
         if samples and flow:
             metrics |= flow_likelihood(experiment, found, dataset, split, samples, steps)
         elif samples:
@@ -112,7 +117,7 @@ def evaluate_run(
 
 
 def predict_files(
-    folder: Path, files: list[Path], trust: bool, masks: str = "", false_alarms: float = 0.01
+    folder: Path, files: list[Path], trust: bool, masks: str = "", false_alarms: float = FALSE_ALARMS
 ) -> list[dict[str, Any]]:
     """A record for each example in the files: its name, and class and probabilities, or the predicted numbers, or the
     share of each class in its pixels, or how badly it is restored. Of several files, names have the paths as given.
@@ -129,6 +134,8 @@ def predict_files(
         raise UserError(f"--masks is for the classes of pixels, and {folder} learned a {info.kind}")
     if masks and Path(masks).exists() and not Path(masks).is_dir():
         raise UserError(f"--masks {masks} is no folder")
+    if false_alarms != FALSE_ALARMS and info.kind != "reconstruction":
+        raise UserError(f"--false-alarms is for runs that restore examples, and {folder} learned a {info.kind}")
     limit = threshold_or_note(folder, homes, false_alarms) if info.kind == "reconstruction" else None
     for path in files if info.kind == "forecast" else ():
         steps = forecast_of(path, opened)

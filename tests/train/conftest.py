@@ -7,6 +7,8 @@ from purezoo.train.cli import run
 from purezoo.train.data import Info
 
 QUICK = ("--no-pictures", "--quiet")
+TINY_VAE = ("--model.widths", "32", "--model.latent", "12", "--task.warmup", "0", "--optimizer.ema", "0.9")
+VAE = ("vae_mnist", "--data.source", "digits", *TINY_VAE)
 
 
 def train(folder, *args):
@@ -34,6 +36,19 @@ def diabetes_run(tmp_path_factory):
     """Linear regression on the diabetes data."""
     short = ("--train.epochs", "20", "--train.eval-every", "10")
     return train(tmp_path_factory.mktemp("runs") / "diabetes", "linear_diabetes", *short)
+
+
+@pytest.fixture(scope="session")
+def denoising_run(tmp_path_factory):
+    """A small autoencoder on noisy digits, in two seeds."""
+    flags = ("--model.widths", "32", "--model.latent", "6", "--train.epochs", "20", "--train.seeds", "2")
+    return train(tmp_path_factory.mktemp("runs") / "denoising", "denoising_digits", *flags)
+
+
+@pytest.fixture(scope="session")
+def vae_run(tmp_path_factory):
+    """A small VAE on the digits."""
+    return train(tmp_path_factory.mktemp("runs") / "vae", *VAE, "--train.epochs", "20")
 
 
 @pytest.fixture

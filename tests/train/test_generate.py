@@ -1,7 +1,7 @@
 """Writing on: the state carried from token to token gives what the whole text gives, and draws keep to their limits."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +152,3 @@ def test_bytes(purezoo, text_file):
 def test_a_vocabulary_of_another_size_is_refused(purezoo, text_file):
     code, _, errors = purezoo("train", "lstm_text", "--data.source", text_file, "--data.window", 32)
     assert (code, "set --model.vocabulary 21" in errors) == (2, True)
-
-
-def test_carry_is_for_reading_on():
-    assert replace(NETWORK, carry=True).build().init(jax.random.key(0), jnp.zeros((1, 1), int))[1]

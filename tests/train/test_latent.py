@@ -9,25 +9,23 @@ from scipy import stats
 
 from purezoo.train.encode import open_encoder
 from purezoo.train.latent import between, images, manifold, traversals
+from purezoo.train.samples import write_grid
 from purezoo.train.serve import open_run
 
-from .conftest import QUICK, train
+from .conftest import QUICK, VAE, train
 
-SMALL = ("--model.widths", "32", "--train.epochs", "20")
-VAE = ("vae_mnist", "--data.source", "digits", "--task.warmup", "0", "--optimizer.ema", "0.9", *SMALL)
 SIDE = 56  # pixels of an enlarged digit
 
 
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory):
     """A small VAE on the digits, whose code is a point in a plane."""
-    return train(tmp_path_factory.mktemp("runs") / "plane", *VAE, "--model.latent", "2")
+    return train(tmp_path_factory.mktemp("runs") / "plane", *VAE, "--model.latent", "2", "--train.epochs", "20")
 
 
-@pytest.fixture(scope="module")
-def autoencoder(tmp_path_factory):
-    flags = (*SMALL, "--model.latent", "6")
-    return train(tmp_path_factory.mktemp("runs") / "ae", "denoising_digits", *flags)
+@pytest.fixture
+def autoencoder(denoising_run):
+    return denoising_run / "seed-0"
 
 
 def cells(path, columns):
@@ -71,11 +69,10 @@ def test_a_traversal_changes_one_dimension():
     np.testing.assert_allclose(codes, [[1, 2, -3], [1, 2, 0], [1, 2, 3], [-3, 2, 5], [0, 2, 5], [3, 2, 5]])
 
 
-def test_dimensions_are_traversed_from_the_most_active_on(purezoo, tmp_path):
-    run = train(tmp_path / "vae", *VAE, "--model.latent", "12")
-    code, said, errors = purezoo("generate", run, "--traverse", "prior", "--count", 7, "--out", "prior.png")
+def test_dimensions_are_traversed_from_the_most_active_on(purezoo, vae_run):
+    code, said, errors = purezoo("generate", vae_run, "--traverse", "prior", "--count", 7, "--out", "prior.png")
     assert (code, errors) == (0, "")
-    encoder = open_encoder(run, trust=False)
+    encoder = open_encoder(vae_run, trust=False)
     dataset = encoder.dataset()
     activity = encoder.codes(dataset.x[dataset.splits["test"]]).var(0)
     order = np.argsort(-activity)[:10].tolist()
@@ -85,11 +82,17 @@ def test_dimensions_are_traversed_from_the_most_active_on(purezoo, tmp_path):
     mean = images(encoder, np.zeros((1, 12), np.float32))[0, ..., 0]
     for row in range(10):
         np.testing.assert_allclose(rows[7 * row + 3], mean, atol=0.003)
-    assert purezoo("generate", run, "--traverse", 4, "--count", 7, "--out", "four.png")[0] == 0
+    assert purezoo("generate", vae_run, "--traverse", 4, "--count", 7, "--out", "four.png")[0] == 0
     assert not np.array_equal(cells("four.png", 7), rows)
-    code, _, errors = purezoo("generate", run, "--manifold", "--out", "new.png")
+    code, _, errors = purezoo("generate", vae_run, "--manifold", "--out", "new.png")
     assert (code, errors.count("\n")) == (2, 1)
     assert "has 12: train with --model.latent 2" in errors
+
+
+def test_small_images_are_enlarged(tmp_path):
+    for height, shown in ((8, 56), (28, 56), (32, 64), (55, 110), (60, 60)):
+        write_grid(tmp_path / "grid.png", np.zeros((2, height, 9, 1)), columns=2)
+        assert Image.open(tmp_path / "grid.png").size == (18 * shown // height, shown)
 
 
 def test_the_manifold_is_a_map_in_even_probability(purezoo, plane):

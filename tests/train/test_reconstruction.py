@@ -4,7 +4,9 @@ codes and its threshold for anomalies."""
 import csv
 import io
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +24,6 @@ from purezoo.train.optimizers import Optimizer
 from purezoo.train.reconstruction import Reconstruction
 from purezoo.train.serve import open_run
 from purezoo.train.steps import functions, hyper_parameters
-
-from .conftest import train
 
 N, SHAPE = 131, (3, 2, 2)
 X = np.random.default_rng(0).normal(size=(N, *SHAPE)).astype(np.float32)
@@ -132,13 +132,6 @@ def test_an_autoencoder_overfits_a_tiny_batch_and_sparsity_silences_its_code(inf
 TINY = ("--model.widths", "16", "--model.latent", "6", "--train.epochs", "3")
 
 
-@pytest.fixture(scope="module")
-def denoising_run(tmp_path_factory):
-    """A small autoencoder on noisy digits, in two seeds."""
-    flags = ("--model.widths", "32", "--model.latent", "6", "--train.epochs", "20", "--train.seeds", "2")
-    return train(tmp_path_factory.mktemp("runs") / "d", "denoising_digits", *flags)
-
-
 @pytest.fixture
 def digits(tmp_path):
     """Three digits as NPZ, and one of them as a picture."""
@@ -215,6 +208,7 @@ def test_what_encode_and_predict_refuse(purezoo, denoising_run, digits_run, digi
         (("encode", denoising_run, digits[1]), "--out codes.npz"),
         (("encode", denoising_run, "large.png", "--out", "codes.npz"), "has 10 x 9 pixels, and the run was trained on"),
         (("predict", denoising_run, "large.png"), "has 10 x 9 pixels, and the run was trained on 8 x 8"),
+        (("encode", denoising_run, "--by", "pca", "--out", "codes.npz"), "--by has no part in codes without a --map"),
         (("predict", denoising_run, digits[1], "--false-alarms", 1), "--false-alarms is a share between 0 and 1"),
     ):
         code, out, errors = purezoo(*args)
@@ -230,6 +224,15 @@ def test_without_a_validation_split_there_is_no_threshold(purezoo, digits):
     code, out, errors = purezoo("predict", "run", digits[1], "--format", "json")
     assert (code, errors) == (0, "purezoo: run has no validation split, so no threshold tells anomalies\n")
     assert set(json.loads(out)["restored"]) == {"error"}
+
+
+def test_a_damaged_record_of_errors_is_told(purezoo, denoising_run, digits):
+    shutil.copytree(denoising_run / "seed-0", "run")
+    for data in (b"", b"PK", (denoising_run / "seed-0" / "errors.npz").read_bytes()[:100]):
+        Path("run/errors.npz").write_bytes(data)
+        code, out, errors = purezoo("predict", "run", digits[1])
+        assert (code, out, errors.count("\n")) == (2, "", 1)
+        assert "run/errors.npz is damaged" in errors
 
 
 def test_labels_stay_beside_the_examples_and_the_splits_are_those_of_classes():

@@ -19,7 +19,7 @@ from purezoo.train.evaluation import add_up, masked_batches, of_seed
 from purezoo.train.likelihood import importance_weighted
 from purezoo.train.variational import Variational
 
-from .conftest import train
+from .conftest import VAE, train
 
 N, SHAPE, LATENT = 40, (2, 2, 1), 2
 random = np.random.default_rng(0)
@@ -167,17 +167,6 @@ def test_the_bound_is_one_of_each_example(record, monkeypatch):
     assert one["importance_weighted_elbo"] != three["importance_weighted_elbo"]
 
 
-@pytest.fixture(scope="module")
-def vae_run(tmp_path_factory):
-    """A small VAE on the digits."""
-    folder = tmp_path_factory.mktemp("runs")
-    return train(folder / "vae", "vae_mnist", *DIGITS, "--train.epochs", "20")
-
-
-SMALL = ("--model.widths", "32", "--model.latent", "8", "--optimizer.ema", "0.9", "--task.warmup", "0")
-DIGITS = ("--data.source", "digits", *SMALL)
-
-
 def test_evaluation_is_the_summary_and_the_bound_is_tighter(purezoo, vae_run):
     summary = json.loads((vae_run / "summary.json").read_text())["metrics"]["test"]
     expected = {"loss", "elbo", "kl", "reconstruction", "bits_per_dimension", "active_units"}
@@ -191,7 +180,7 @@ def test_evaluation_is_the_summary_and_the_bound_is_tighter(purezoo, vae_run):
 
 def test_in_parts_and_in_half_precision_it_learns_as_well(purezoo, vae_run, tmp_path):
     other = ("--train.accumulate", "4", "--train.precision", "bfloat16", "--train.epochs", "20")
-    run = train(tmp_path / "parts", "vae_mnist", *DIGITS, *other)
+    run = train(tmp_path / "parts", *VAE, *other)
     elbo, whole = (
         json.loads((folder / "summary.json").read_text())["metrics"]["test"]["elbo"] for folder in (run, vae_run)
     )
@@ -212,7 +201,7 @@ def test_images_are_drawn_by_seed(purezoo, vae_run):
 
 def test_codes_and_anomalies_of_a_vae(purezoo, vae_run, tmp_path):
     np.savez("x.npz", x=np.random.default_rng(1).choice([0, 16], (3, 8, 8, 1)).astype(np.float32))
-    assert purezoo("encode", vae_run, "x.npz", "--out", "codes.npz")[:2] == (0, "codes.npz: codes [3, 8] and names\n")
+    assert purezoo("encode", vae_run, "x.npz", "--out", "codes.npz")[:2] == (0, "codes.npz: codes [3, 12] and names\n")
     records = [json.loads(line) for line in purezoo("predict", vae_run, "x.npz", "--format", "json")[1].splitlines()]
     assert all(record["restored"]["anomaly"] for record in records)
 
@@ -220,7 +209,7 @@ def test_codes_and_anomalies_of_a_vae(purezoo, vae_run, tmp_path):
 def test_a_collapsed_posterior_is_told(purezoo):
     short = ("--train.epochs", 15, "--train.batch-size", 32, "--optimizer.learning-rate", 0.01)
     strong = ("--task.beta", 1000, "--task.warmup", 700)
-    code, said, _ = purezoo("train", "vae_mnist", *DIGITS, *short, *strong, "--out", "run")
+    code, said, _ = purezoo("train", *VAE, *short, *strong, "--out", "run")
     assert code == 0
     assert "fewer than --task.warmup 700" in said
     assert "active_units 0.0000" in said
@@ -241,7 +230,7 @@ def test_what_does_not_go_together_is_refused(purezoo, vae_run, digits_run, tmp_
             ("train", "vae_mnist", "--data.source", "dark.npz", *few),
             "has values of at most 16, and white is taken to be 255",
         ),
-        (("train", "vae_mnist", *DIGITS, "--model.latent", 0), "a code has at least 1 number"),
+        (("train", *VAE, "--model.latent", 0), "a code has at least 1 number"),
         (
             ("train", "vae_mnist", "--data.source", "digits", "--task.warmup", -1),
             "--task.warmup is a number of steps, or 0, not -1",
@@ -251,6 +240,8 @@ def test_what_does_not_go_together_is_refused(purezoo, vae_run, digits_run, tmp_
         (("eval", vae_run, "--samples", -1), "--samples is a number of draws"),
         (("generate", vae_run, "--out", "new.png", "--count", 10**8), "a picture holds at most 10,000 images"),
         (("generate", vae_run, "--out", "new.png", "--manifold", "--count", 101), "at most 100 images a side"),
+        (("generate", vae_run, "--out", "new.png", "--traverse", 0, "--count", 1001), "at most 1,000 images a row"),
+        (("eval", vae_run, "--samples", 5, "--steps", 9), "--steps is for flows"),
         (("generate", vae_run), "--out samples.png draws images"),
         (("generate", digits_run, "--out", "new.png"), "has no distribution to draw images from"),
         (("generate", vae_run, "--out", "mine.png"), "is there already, and is not replaced"),
