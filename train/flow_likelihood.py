@@ -24,7 +24,8 @@ def flow_likelihood(
     experiment: Experiment, weights: dict, dataset: Dataset, split: str, samples: int, steps: int
 ) -> dict[str, float]:
     """The mean log-likelihood of a split's examples, each with its class where the network is told classes: in nats
-    (`log_likelihood`) and in bits per dimension, of pixels a bound of the bits of their whole numbers.
+    (`log_likelihood`) and in bits per dimension: of pixels that are whole numbers, on any scale, a bound of the bits of
+    these; else of a density in units of white (of tables in standard deviations).
 
     The trace of the velocity's derivative is estimated by `samples` probes of each example, all along its path, and the
     path takes `steps` steps of Heun's method.

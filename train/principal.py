@@ -41,7 +41,8 @@ def principal_bits(dataset: Dataset, components: int, split: str) -> float:
     """Bits per dimension of a split under probabilistic PCA fitted on the training split: the linear rival of a
     variational autoencoder with a Gaussian likelihood. Tipping and Bishop 1999, doi:10.1111/1467-9868.00196.
 
-    Images of bytes get uniform noise of one level, as there. Raises UserError for more components than there are.
+    Images of bytes get uniform noise of one level, as there; of other data it is a density in units of white (of tables
+    in standard deviations) that has the bits. Raises UserError for more components than there are.
     """
     from sklearn.decomposition import PCA
 

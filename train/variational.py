@@ -29,14 +29,16 @@ class Variational:
 
     Kingma and Welling 2013, arXiv:1312.6114. All metrics are in nats an example: `elbo`, the mean of log p(x | z) less
     `kl`, the divergence of q(z | x) from the standard normal prior, with one z an example; `reconstruction` is
-    -log p(x | z), `bits_per_dimension` -elbo / (D ln 2). `active_units` counts those whose posterior mean varies with
-    x by more than 0.01; where there are none, the posterior has collapsed. Draws of evaluation have seed 0.
+    -log p(x | z), `bits_per_dimension` -elbo / (D ln 2): bits of pixels that are drawn to be 0 or 1, or of bytes; else
+    of a density in units of white (of tables in standard deviations). `active_units` counts those whose posterior mean
+    varies with x by more than 0.01; where there are none, the posterior has collapsed. Draws of evaluation have seed 0.
     """
 
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     """bernoulli: values in [0, 1] (white is 1) are the probabilities by which pixels are drawn to be 0 or 1, anew each
     time they are seen (dynamic binarisation), and the network gives logits. gaussian: the network gives means; images
-    of bytes get uniform noise of one level, so that the bound is one of the bytes' probability"""
+    of bytes get uniform noise of one level, so that the bound is one of the bytes' probability; images of another
+    scale, whole numbers or not, have a density"""
     deviation: float = 0.1
     """of the gaussian likelihood, where white is 1 (of tables, in standard deviations)"""
     beta: float = 1.0
@@ -92,14 +94,13 @@ class Variational:
             y, state = apply(params, state, parts.standardised(observed), key=latent, train=train)
             if not isinstance(y, VAEOutput):
                 raise UserError("a variational task needs a network with a posterior, such as VAE or ConvVAE")
-            mean, log_variance = y.mean.astype(jnp.float32), y.log_variance.astype(jnp.float32)
-            kl = 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance).sum(-1)  # [B]
+            kl = divergence(y)  # [B]
             fit = parts.log_likelihood(y.output, observed)  # [B]
             total = (weight * (self.weight(batch, train) * kl - fit)).sum()
             metrics = {"loss": (total, n), "elbo": ((weight * (fit - kl)).sum(), n), "kl": ((weight * kl).sum(), n)}
             if not train:
                 metrics["reconstruction"] = (-(weight * fit).sum(), n)
-                each = weight[:, None]
+                each, mean = weight[:, None], y.mean.astype(jnp.float32)
                 metrics["code_mean"] = ((each * mean).sum(0), n)
                 metrics["code_square"] = ((each * jnp.square(mean)).sum(0), n)
                 metrics["bits_per_dimension"] = (metrics["elbo"][0] / (-math.log(2) * math.prod(info.shape)), n)
@@ -132,9 +133,7 @@ class Variational:
 
         def errors(apply, params, state, x):
             y, _ = apply(params, state, x)
-            mean, log_variance = y.mean.astype(jnp.float32), y.log_variance.astype(jnp.float32)
-            kl = 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance).sum(-1)
-            return kl - parts.log_likelihood(y.output, parts.own(x))
+            return divergence(y) - parts.log_likelihood(y.output, parts.own(x))
 
         return errors
 
@@ -144,6 +143,12 @@ class Variational:
             (first, n), (second, _) = sums["code_mean"], sums["code_square"]
             found["active_units"] = float(np.sum(second / n - (first / n) ** 2 > ACTIVE))
         return found
+
+
+def divergence(posterior: VAEOutput) -> jax.Array:
+    """The KL divergence of q(z | x) from the standard normal prior, [B] float32."""
+    mean, log_variance = posterior.mean.astype(jnp.float32), posterior.log_variance.astype(jnp.float32)
+    return 0.5 * (jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance).sum(-1)
 
 
 class Parts:
