@@ -10,10 +10,8 @@ import ctypes
 import os
 import time
 
-GROWTH, SLACK = (
-    1.25,
-    256 * 2**20,
-)  # a process is too large beyond its usual size times the one and plus the other, bytes
+GROWTH = 1.25  # a process is too large beyond its usual size times this,
+SLACK = 256 * 2**20  # and beyond so many bytes more
 SECONDS = 10.0  # at least, between two times that memory is handed back: it takes about a second for 8 GB
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from ..errors import Interrupted, UserError
 from . import checkpoints
-from .config import Experiment
+from .config import Experiment, write
 from .data import Dataset
 from .evaluation import of_seed, with_seed_axis
 from .heap import Heap
@@ -176,9 +176,7 @@ class History:
         """Drops the lines after `step`, which a resumed run writes again, and a half-written last one."""
         self.path = folder / "metrics.jsonl"
         kept = [line for line in read_history(folder) if line["step"] <= step]
-        part = self.path.with_suffix(".part")
-        part.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        part.replace(self.path)
+        write(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write(self, lines: list[dict]) -> None:
         with self.path.open("a") as file:
