@@ -249,11 +249,11 @@ def fingerprint(code: bytes) -> str:
 
 def remember(code: bytes) -> None:
     """Notes that the user has run this config file, so that the runs it made can be opened without asking."""
-    known = trusted()
-    if fingerprint(code) not in known:
+    if fingerprint(code) not in trusted():
         with contextlib.suppress(OSError):  # without a cache folder the user passes --trust
             cache_folder().mkdir(parents=True, exist_ok=True)
-            (cache_folder() / "trusted.txt").write_text("\n".join(sorted({*known, fingerprint(code)})) + "\n")
+            with open(cache_folder() / "trusted.txt", "a") as file:  # other runs may add to it at the same time
+                file.write(fingerprint(code) + "\n")
 
 
 def trusted() -> set[str]:

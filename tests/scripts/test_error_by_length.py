@@ -1,9 +1,6 @@
 """The script that tells how an error falls with the length of what is seen, on a run of a few steps."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,18 +8,8 @@ import pytest
 from purezoo.train.folder import load_data
 from purezoo.train.serve import open_run
 
-PATH = Path(__file__).parents[2] / "scripts" / "error_by_length.py"
 
-
-@pytest.fixture
-def module():
-    spec = importlib.util.spec_from_file_location("error_by_length", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_errors_of_all_lengths_and_targets_are_that_of_the_run(purezoo, module, tiny, tmp_path, monkeypatch, capsys):
+def test_errors_of_all_lengths_and_targets_are_that_of_the_run(purezoo, module, script, tiny, tmp_path):
     flags = (*tiny["ball"], "--train.epochs", 1, "--no-pictures", "--quiet", "--out", "run")
     assert purezoo("train", "ball", *flags)[0] == 0
     experiment, info, _, _ = open_run(tmp_path / "run", trust=False)
@@ -35,16 +22,14 @@ def test_errors_of_all_lengths_and_targets_are_that_of_the_run(purezoo, module, 
     squares = sum(float(shares @ np.square(values[0])) for values in found.values())
     rmse = json.loads((tmp_path / "run" / "summary.json").read_text())["metrics"]["test"]["rmse"]
     assert squares == pytest.approx(len(info.targets) * rmse**2, rel=1e-4)
-    monkeypatch.setattr(sys, "argv", ["error_by_length.py", "run", "--out", "error.png"])
-    assert module.main() == 0
-    assert len(capsys.readouterr().out.splitlines()) == 11
+    code, said, _ = script("run", "--out", "error.png")
+    assert code == 0
+    assert len(said.splitlines()) == 11
     assert (tmp_path / "error.png").stat().st_size > 5000
 
 
-def test_other_runs_are_refused(purezoo, module, monkeypatch, capsys):
+def test_other_runs_are_refused(purezoo, script):
     assert purezoo("train", "mlp_wine", "--train.epochs", 1, "--no-pictures", "--quiet", "--out", "wine")[0] == 0
-    monkeypatch.setattr(sys, "argv", ["error_by_length.py", "wine"])
-    with pytest.raises(SystemExit) as stop:
-        module.main()
-    assert stop.value.code == 2
-    assert "predicts no numbers from sequences" in capsys.readouterr().err
+    code, _, errors = script("wine")
+    assert code == 2
+    assert "predicts no numbers from sequences" in errors

@@ -1,32 +1,10 @@
 """The script that leaves a class out and asks whether its anomaly score tells it."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-PATH = Path(__file__).parents[2] / "scripts" / "leave_one_out.py"
-
-
-@pytest.fixture
-def module():
-    spec = importlib.util.spec_from_file_location("leave_one_out", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def script(module, monkeypatch, capsys):
-    def call(*args):
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["leave_one_out.py", *map(str, args)])
-        return module.main(), *capsys.readouterr()
-
-    return call
 
 
 def test_area_is_the_probability_of_a_higher_score(module):

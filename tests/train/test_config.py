@@ -155,6 +155,15 @@ def test_a_changed_copy_is_not_trusted(purezoo, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_runs_that_note_their_files_at_the_same_time_lose_none(tmp_path, monkeypatch):
+    monkeypatch.setenv("PUREZOO_CACHE", str(tmp_path / "cache"))
+    with monkeypatch.context() as before:
+        before.setattr(config, "trusted", set)  # each has read the list before the others wrote theirs
+        for code in (b"one", b"two", b"three"):
+            config.remember(code)
+    assert config.trusted() == {config.fingerprint(code) for code in (b"one", b"two", b"three")}
+
+
 @pytest.mark.parametrize(
     "name",
     [
