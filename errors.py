@@ -20,5 +20,6 @@ class Interrupted(Exception):
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """ " Did you mean 'x'?" for the choice most like `name`, or "" where none is alike."""
-    found = difflib.get_close_matches(name, list(choices), n=1)
-    return f" Did you mean '{found[0]}'?" if found else ""
+    written = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(name.lower(), list(written), n=1)
+    return f" Did you mean '{written[found[0]]}'?" if found else ""

@@ -23,7 +23,8 @@ class Model(NamedTuple):
         `spec` is the `jax.ShapeDtypeStruct` of one batch (an array will do); `params` are learned, `state` is
         remembered without being learned (batch-norm statistics). Both are nested dicts of arrays, `{}` where empty.
     apply(params, state, x, *, key=None, train=False) -> (y, state)
-        `key` is needed only where `train=True` meets a random layer, such as dropout.
+        `key` is needed only where `train=True` meets a random layer, such as dropout. An `apply` that calls layers by
+        itself, not by `chain`, calls each under `jax.named_scope` of its key in `params`: `show` finds it by that.
     """
 
     init: Callable[..., tuple[Params, State]]

@@ -1,13 +1,14 @@
 """What PyTorch computes for every layer and network of the zoo: writes tests/models/reference/NAME.npz.
 
-    .venv/bin/python scripts/reference_outputs.py
+    .venv/bin/python scripts/reference_outputs.py NAME...
 
-needs PyTorch; `tests/models/test_reference.py`, which reads the files, does not. A new layer enters with one line in
-LAYERS (reference_layers.py), a network with one in NETWORKS (reference_small_networks.py), and one of the same name
-there. Inputs, weights and biases are random and not zero. The numbers are computed in float64 and stored in float32,
-channels last, kernels [*window, in, out], under our names.
+writes those alone, and without a name all. It needs PyTorch; `tests/models/test_reference.py`, which reads the files,
+does not. A new layer enters with one line in LAYERS (reference_layers.py), a network with one in NETWORKS
+(reference_small_networks.py), and one of the same name there. Inputs, weights and biases are random and not zero. The
+numbers are computed in float64 and stored in float32, channels last, kernels [*window, in, out], under our names.
 """
 
+import argparse
 import copy
 import zlib
 from pathlib import Path
@@ -23,12 +24,18 @@ FOLDER = Path(__file__).parents[1] / "tests" / "models" / "reference"
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    names = parser.parse_args().names or [*LAYERS, *NETWORKS]
+    if unknown := [name for name in names if name not in LAYERS and name not in NETWORKS]:
+        parser.error(f"neither in LAYERS nor in NETWORKS: {', '.join(unknown)}")
     FOLDER.mkdir(exist_ok=True)
-    for name, (module, shape) in LAYERS.items():
-        write(name, layer_record(module, shape, generator(name)))
-    for name, (module, shape, classes) in NETWORKS.items():
-        write(name, network_record(module, shape, classes, generator(name)))
-    print(f"{len(LAYERS) + len(NETWORKS)} files in {FOLDER}")
+    for name in names:
+        if name in LAYERS:
+            write(name, layer_record(*LAYERS[name], generator(name)))
+        else:
+            write(name, network_record(*NETWORKS[name], generator(name)))
+    print(f"{len(names)} files in {FOLDER}")
 
 
 def layer_record(module: nn.Module, shape: tuple[int, ...], random: torch.Generator) -> dict:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Published results come from committed records of runs, configs/results/NAME.json; this script writes them down.
 
-scripts/results.py add RUN...   keep the record of a finished run of a config
-scripts/results.py              write the README's table and the figures in the configs' docstrings
+scripts/results.py add RUN...   keep the record of a finished run of a config, and write what follows from it:
+scripts/results.py              the README's table and the figures in the configs' docstrings
 scripts/results.py --check      fail where they, or a config, differ from the records
 """
 
@@ -40,9 +40,14 @@ def main() -> int:
         wrong.append(path.relative_to(ROOT))
         if not args.check:
             path.write_text(text)
+            print(f"wrote {wrong[-1]}")
     stale = [name for name in config.config_names() if is_stale(name)]
     for name in stale:
-        print(f"configs/{name}.py has changed since configs/results/{name}.json was measured", file=sys.stderr)
+        print(
+            f"configs/{name}.py has changed since configs/results/{name}.json was measured: train it anew, and "
+            "scripts/results.py add RUN",
+            file=sys.stderr,
+        )
     if args.check and wrong:
         print(f"{', '.join(map(str, wrong))} differ from configs/results: run scripts/results.py", file=sys.stderr)
     return 1 if stale or (args.check and wrong) else 0

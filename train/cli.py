@@ -227,7 +227,7 @@ def show(args: list[str]) -> int:
     elif (folder / "config.json").is_file():
         experiment, _ = config.load(folder, "--trust" in args)
     else:
-        experiment, _ = config.load_config(name)
+        experiment, _ = config.load_config(name, CATALOGUE)
     flags, experiment = parse_experiment(ShowFlags, experiment, args, place, "purezoo show")
     shape = flags.input or (entry.input if entry else example_shape(experiment))
     if min(shape) < 1:

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import sys
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -98,10 +99,11 @@ def config_names() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.py") if path.stem != "__init__")
 
 
-def load_config(name: str) -> tuple[Experiment, bytes | None]:
+def load_config(name: str, networks: Collection[str] = ()) -> tuple[Experiment, bytes | None]:
     """The experiment of a config by name, or by the path of a Python file, and what that file holds.
 
-    A file given by its path is code, and is run. Raises UserError where there is none, or it holds no EXPERIMENT.
+    A file given by its path is code, and is run. Raises UserError where there is none, or it holds no EXPERIMENT;
+    `networks` are other names that might have been meant.
     """
     if name.endswith(".py") or "/" in name:
         path = Path(name).expanduser().resolve()
@@ -116,7 +118,8 @@ def load_config(name: str) -> tuple[Experiment, bytes | None]:
     if Path(f"{name}.py").is_file() and name not in config_names():
         raise UserError(f"no config is named '{name}'. Did you mean the file: {name}.py?")
     if name not in config_names():
-        raise UserError(f"no config is named '{name}'.{nearest(name, config_names())} `purezoo list` shows them all.")
+        what, choices = "network or config" if networks else "config", [*networks, *config_names()]
+        raise UserError(f"no {what} is named '{name}'.{nearest(name, choices)} `purezoo list` shows them all.")
     return experiment_of(importlib.import_module(f"..configs.{name}", __package__), name), None
 
 

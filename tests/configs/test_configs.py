@@ -25,4 +25,5 @@ def test_config_trains_and_evaluates(purezoo, zoo_folder, text_file, recordings,
 def test_docstring_opens_with_what_it_is_and_the_command(name):
     lines = importlib.import_module(f"purezoo.configs.{name}").__doc__.splitlines()
     assert lines[0].endswith(".")
-    assert any(line.startswith(f"`purezoo train {name}") for line in lines)
+    commands = [line for line in lines if line.startswith("`purezoo train ")]
+    assert [command.split()[2].strip("`") for command in commands] == [name], "scripts/results.py add writes it"

@@ -100,8 +100,10 @@ NETWORKS = {
 
 
 def test_every_reference_is_compared_and_every_network_has_one():
-    assert {path.stem for path in FOLDER.glob("*.npz")} == {*LAYERS, *NETWORKS}
-    assert {type(entry.network) for entry in CATALOGUE.values()} == {type(n) for n in NETWORKS.values()} | set(MAPS)
+    files, compared = {path.stem for path in FOLDER.glob("*.npz")}, {*LAYERS, *NETWORKS}
+    assert sorted(files ^ compared) == [], "a file without a line here, or a line here without a file"
+    without = {type(entry.network) for entry in CATALOGUE.values()} - {type(n) for n in NETWORKS.values()} - set(MAPS)
+    assert without == set(), "no reference: a line in NETWORKS, or names in models/pytorch.py"
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -176,9 +178,11 @@ def read(name):
 def assert_initialised_alike(model, x, params, state):
     """Our `init` gives the names, shapes and dtypes of the file."""
     ours, given = (
-        jax.tree.map(lambda a: (a.shape, a.dtype), tree)
+        {jax.tree_util.keystr(path): (a.shape, a.dtype) for path, a in jax.tree.leaves_with_path(tree)}
         for tree in (jax.eval_shape(model.init, jax.random.key(0), x), (params, state))
     )
+    assert sorted(set(ours) - set(given)) == [], "these names are ours alone"
+    assert sorted(set(given) - set(ours)) == [], "these names are the file's alone"
     assert ours == given
 
 

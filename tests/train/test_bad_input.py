@@ -20,6 +20,8 @@ SETTINGS = [
     (("show", "--input", "28", "28", "1", "lenet_mnist"), "show what? Name a network, a config or a run first"),
     (("train", "--resume", "runs/x", "--out", "runs/y"), "leave --out away"),
     (("train", "mlp_digit"), "no config is named 'mlp_digit'. Did you mean 'mlp_digits'?"),
+    (("show", "MLP"), "no network or config is named 'MLP'. Did you mean 'mlp'?"),
+    (("show", "mlp_digit"), "no network or config is named 'mlp_digit'. Did you mean 'mlp_digits'?"),
     (("train", "mlp_digits", "--resume", "runs/x"), "leave the config away"),
     ((*TRAIN, OPTIMIZER, "adm"), "no optimizer 'adm'. Did you mean 'adam'?"),
     ((*TRAIN, OPTIMIZER, "sophia"), "needs an estimate of the Hessian"),

@@ -26,7 +26,9 @@ def test_totals_are_those_of_the_network(name):
     model, spec = entry.network.build(), spec_of(entry.input)
     found = layers(model, spec)
     params, _ = jax.eval_shape(model.init, jax.random.key(0), spec)
-    assert sum(layer.parameters for layer in found) == count(params) == entry.parameters
+    rows = sum(layer.parameters for layer in found)
+    assert rows == count(params), "a layer is not called under jax.named_scope of its key in params"
+    assert count(params) == entry.parameters
     assert sum(layer.multiply_adds for layer in found) == multiply_adds(model, spec) // 2
     assert found[-1].output == entry.output
 

@@ -1,7 +1,6 @@
 """Sizes, padding, groups and rates that cannot be: refused when the layer is made, or when it meets its input."""
 
 import re
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +10,8 @@ from purezoo.models import (
     MLP,
     RNN,
     TCN,
-    VGG,
-    Airbench,
-    AlexNet,
-    AlexNetOneTower,
-    AlexNetSmall,
     ConvNeXt,
     LeNet,
-    ResNet,
-    UNet,
     ViT,
     chain,
 )
@@ -147,18 +139,6 @@ def test_refused_at_once(make, message):
 def test_refused_with_the_input(layer, shape, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         jax.eval_shape(chain(layer).init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
-
-
-@pytest.mark.parametrize(
-    "network",
-    [AlexNet(), AlexNetOneTower(), AlexNetSmall(), VGG(11), ResNet(18), ConvNeXt(), ViT(), UNet(), LeNet(), Airbench()],
-    ids=lambda network: type(network).__name__,
-)
-def test_an_image_without_its_batch_is_refused(network):
-    model, image = network.build(), jnp.ones((224, 224, 3))
-    for call in (partial(model.init, jax.random.key(0)), partial(model.apply, {}, {})):
-        with pytest.raises(ValueError, match=r"images \[B, H, W, C\]"):
-            call(image)
 
 
 def test_a_carried_state_that_does_not_fit_is_refused():
