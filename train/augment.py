@@ -225,7 +225,7 @@ def _coloured(augment: Augment, key: jax.Array, x: jax.Array, info: Info) -> jax
     if augment.pca_noise:
         spread, axes = np.linalg.eigh(np.reshape(info.x_covariance, (3, 3)))  # axes[:, i] goes with spread[i]
         noise = augment.pca_noise * jax.random.normal(keys[4], (len(x), 3))
-        x = x + ((noise * spread / white**2) @ axes.T)[:, None, None, :]
+        x = x + jnp.dot(noise * spread / white**2, axes.T, precision="highest")[:, None, None, :]
     return x * white
 
 

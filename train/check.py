@@ -111,7 +111,8 @@ def shapes(experiment: Experiment, info: Info, compiled: Functions) -> RunState:
 def in_one_program(experiment: Experiment, dataset: Dataset) -> bool:
     """Whether several seeds train in one program, where the experiment leaves it open.
 
-    On a CPU one after another is faster for convolutions and for steps large enough to keep all cores busy.
+    One after another is faster for convolutions, except on a TPU, and on a CPU for steps large enough to keep all cores
+    busy.
     """
     if dataset.stream is not None:
         if experiment.train.together == "yes":
@@ -119,10 +120,11 @@ def in_one_program(experiment: Experiment, dataset: Dataset) -> bool:
         return False
     if experiment.train.together != "auto":
         return experiment.train.together == "yes"
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() == "tpu":
         return True
     model = experiment.model.build()
     spec = input_spec(dataset.info, experiment.train.batch_size, experiment.augment.shape(dataset.info.shape))
     params, _ = jax.eval_shape(model.init, jax.random.key(0), spec)
     convolutional = any(leaf.ndim > 2 for leaf in jax.tree.leaves(params))
-    return not convolutional and multiply_adds(model, spec) < TOGETHER_MULTIPLY_ADDS
+    small = jax.default_backend() != "cpu" or multiply_adds(model, spec) < TOGETHER_MULTIPLY_ADDS
+    return small and not convolutional

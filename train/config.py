@@ -60,11 +60,12 @@ class Train:
     accumulate: int = 1
     """split each batch into this many parts and average their gradients, to save memory"""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """what the network computes in; parameters, normalisation statistics and losses stay float32"""
+    """what the network computes in; parameters, normalisation statistics and losses stay float32. In products GPUs take
+    float32 for TF32 and TPUs for bfloat16, unless JAX_DEFAULT_MATMUL_PRECISION=highest is set"""
     checkpoint_every: int = 0
     """steps between checkpoints; 0: at evaluations, at most one a minute. The last state is always kept"""
     devices: int = 0
-    """devices that share each batch; 0: all there are"""
+    """devices of this machine that share each batch; 0: as many as divide it"""
 
     def __post_init__(self):
         for name in ("batch_size", "seeds", "accumulate", "eval_batch_size"):

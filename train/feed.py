@@ -14,8 +14,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ..errors import UserError
 from .data import Dataset
-from .data.examples import Windows, take
+from .data.examples import Examples, Windows, take
 from .data.order import Order, masked_batches
 
 jax.tree_util.register_dataclass(Windows, data_fields=["values"], meta_fields=["length", "stride"])
@@ -48,7 +49,7 @@ class Resident:
     ):
         self.dataset, self.block, self.size, self.eval_size, self.mesh = dataset, block, batch, eval_batch, mesh
         self.in_turn = in_turn
-        self.data = jax.device_put((dataset.x, dataset.y), NamedSharding(mesh, PartitionSpec()))
+        self.data = to_devices((flat(dataset.x), flat(dataset.y)), NamedSharding(mesh, PartitionSpec()))
         rows = np.zeros((block, seeds, batch) if seeds > 1 else (block, batch), np.int32)
         self.shapes = rows, (np.zeros(eval_batch, np.int32), np.zeros(eval_batch, np.float32))
 
@@ -56,8 +57,8 @@ class Resident:
         rows, *weight = part if isinstance(part, tuple) else (part,)
         if self.mesh.size > 1:
             rows = jax.lax.with_sharding_constraint(rows, NamedSharding(self.mesh, PartitionSpec("data")))
-        batch = {"row": rows, "x": take(data[0], rows), "y": take(data[1], rows)}
-        return batch | ({"weight": weight[0]} if weight else {})
+        x, y = (taken(data[i], rows, examples) for i, examples in enumerate((self.dataset.x, self.dataset.y)))
+        return {"row": rows, "x": x, "y": y} | ({"weight": weight[0]} if weight else {})
 
     @contextlib.contextmanager
     def training(self, seeds: list[int], start: int, stop: int) -> Iterator[Steps]:
@@ -67,6 +68,31 @@ class Resident:
     @contextlib.contextmanager
     def once(self, rows: np.ndarray) -> Iterator[Iterable[Part]]:
         yield masked_batches(rows, self.eval_size)
+
+
+def flat(examples: Examples) -> Any:
+    """Arrays [N, ...] as [N, M]: the layout that a TPU gives an array of images takes several times its memory."""
+    return examples.reshape(len(examples), -1) if isinstance(examples, np.ndarray) and examples.ndim > 2 else examples
+
+
+def taken(stored: Any, rows: jax.Array, examples: Examples) -> Any:
+    """Of what `flat` made of examples those of the numbers `rows` [B], in their own shape."""
+    found = take(stored, rows)
+    return found.reshape(len(rows), *examples.shape[1:]) if isinstance(examples, np.ndarray) else found
+
+
+def to_devices(data: Any, sharding: NamedSharding) -> Any:
+    """Raises UserError where a device has no memory for all of it."""
+    try:
+        return jax.block_until_ready(jax.device_put(data, sharding))
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
+            raise
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves(data)) / 1e9
+        raise UserError(
+            f"the {size:.1f} GB of examples do not fit the device's memory: --data.stream yes reads pictures from the "
+            "disk, and --data.size makes them smaller"
+        ) from error
 
 
 class Streamed:

@@ -17,8 +17,9 @@ def mirror_where(columns: jax.Array, mirrored: jax.Array) -> jax.Array:
 def take(x: jax.Array, rows: jax.Array, columns: jax.Array, border: str, zero: int = 0) -> jax.Array:
     """x[b, rows[b, i], columns[b, j]]: [B, H', W', ...]; what `border` brings in from outside, or `zero`."""
     height, width = x.shape[1:3]
-    each = jnp.arange(len(x))[:, None, None]
-    found = x[each, bring_inside(rows, height, border)[:, :, None], bring_inside(columns, width, border)[:, None, :]]
+    places = bring_inside(rows, height, border), bring_inside(columns, width, border)
+    # image by image, so that devices which share the batch need nothing of each other
+    found = jax.vmap(lambda image, i, j: image[i[:, None], j])(x, *places)
     if border != "zero":
         return found
     inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None, :]
@@ -63,15 +64,17 @@ def between(a, b, share):
 
 
 def grey(x: jax.Array) -> jax.Array:
-    return (x @ jnp.array(LUMA))[..., None] if x.shape[-1] == 3 else x
+    return jnp.dot(x, jnp.array(LUMA), precision="highest")[..., None] if x.shape[-1] == 3 else x
 
 
 def turn_hue(x: jax.Array, turn: jax.Array) -> jax.Array:
     """Colours turned by a share of the circle [B] in the plane of YIQ's two colour axes."""
-    to = jnp.array([LUMA, *CHROMA])  # [YIQ, RGB]
+    to = np.array([LUMA, *CHROMA])  # [YIQ, RGB]
+    back = np.linalg.inv(to).astype(np.float32)
     c, s, one, zero = jnp.cos(2 * jnp.pi * turn), jnp.sin(2 * jnp.pi * turn), jnp.ones_like(turn), jnp.zeros_like(turn)
     rotation = jnp.stack([one, zero, zero, zero, c, -s, zero, s, c], -1).reshape(-1, 3, 3)
-    return jnp.einsum("bhwr,bsr->bhws", x, jnp.linalg.inv(to) @ rotation @ to)
+    with jax.default_matmul_precision("highest"):  # a TPU would leave colours 8 bits
+        return jnp.einsum("bhwr,bsr->bhws", x, back @ rotation @ to.astype(np.float32))
 
 
 def random_squares(key: jax.Array, shape: tuple[int, ...], size: int) -> jax.Array:

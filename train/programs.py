@@ -136,9 +136,16 @@ def return_freed_memory() -> None:
 
 
 def make_mesh(wanted: int, batch: int) -> Mesh:
-    """The devices that share each batch. Raises UserError where there are too few or they do not divide the batch."""
+    """The devices that share each batch, of which `wanted` is the number; 0: as many as divide it.
+
+    Raises UserError where there are too few or they do not divide the batch, and in a job of several processes.
+    """
+    if jax.process_count() > 1:
+        raise UserError(
+            f"this is one of {jax.process_count()} processes of JAX: a run trains in one, on the devices of one machine"
+        )
     devices = jax.devices()
-    count = wanted or len(devices)
+    count = wanted or max(n for n in range(1, len(devices) + 1) if batch % n == 0)
     if count > len(devices):
         raise UserError(f"--train.devices {count}: there are only {len(devices)} ({devices[0].platform})")
     if batch % count:

@@ -111,7 +111,8 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         if train.accumulate == 1:
             (value, (state, metrics)), grads = grad(trained, state, batch, key, hyper)
             return value, grads, state, metrics
-        parts = jax.tree.map(lambda a: a.reshape(train.accumulate, -1, *a.shape[1:]), batch)
+        # every n-th example, so that each device has its share of every part
+        parts = jax.tree.map(lambda a: a.reshape(-1, train.accumulate, *a.shape[1:]).swapaxes(0, 1), batch)
 
         def one(state, numbered):
             i, part = numbered

@@ -78,8 +78,8 @@ def group_norm(groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, b
     def apply(params, state, x, *, key=None, train=False):
         grouped = as_float(x).reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # [B, ..., G, C/G]
         mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim), keepdims=True)
-        y = _normalize(grouped, mean, var, epsilon, {})
-        return _affine(y.reshape(x.shape), params), {}
+        y = _standardize(grouped, mean, var, epsilon).reshape(x.shape)
+        return _affine(y, params).astype(x.dtype), {}
 
     return Model(init, apply)
 
@@ -125,8 +125,12 @@ def _moments(x, axes, keepdims=False):
 
 
 def _normalize(x, mean, var, epsilon, params):
-    y = (x - mean) * jax.lax.rsqrt(var + epsilon)
-    return _affine(y.astype(x.dtype), params)
+    return _affine(_standardize(x, mean, var, epsilon), params).astype(x.dtype)
+
+
+def _standardize(x, mean, var, epsilon):
+    """In float32, as the moments are, or wider: in it the gradients of scale and bias are then summed as well."""
+    return (x - mean) * jax.lax.rsqrt(var + epsilon)
 
 
 def _affine(x, params):

@@ -1,11 +1,17 @@
-"""A batch shared by two devices trains as on one. XLA makes the devices up, in a process of its own."""
+"""A batch shared by two devices trains as on one; what devices cannot do is refused, what is slow is not done."""
 
 import os
 import subprocess
 import sys
 
+import jax
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
+
+from purezoo.train.check import in_one_program
+from purezoo.train.config import load_config
+from purezoo.train.folder import load_data
 
 CODE = """
 from purezoo.train.cli import run
@@ -13,13 +19,15 @@ common = ["mlp_digits", "--model.widths", "16", "--model.batch-norm", "--train.e
 common += ["--optimizer.name", "sgd", "--optimizer.learning-rate", "0.05"]  # Adam makes much of the last bit of a float
 assert run(["train", *common, "--out", "two"]) == 0
 assert run(["train", *common, "--out", "one", "--train.devices", "1"]) == 0
-assert run(["train", *common, "--out", "odd", "--train.batch-size", "33"]) == 2
+assert run(["train", *common, "--out", "odd", "--train.batch-size", "33"]) == 0
+assert run(["train", *common, "--out", "refused", "--train.batch-size", "33", "--train.devices", "2"]) == 2
 assert run(["train", *common, "--out", "three", "--train.devices", "3"]) == 2
 assert run(["eval", "two", "--batch-size", "7"]) == 0
 """
 
 
 def test_two_devices(tmp_path):
+    """XLA makes them up, in a process of its own."""
     env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", CODE], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300
@@ -32,4 +40,38 @@ def test_two_devices(tmp_path):
     two, one = (load_file(tmp_path / name / "model.safetensors") for name in ("two", "one"))
     for name, array in one.items():
         np.testing.assert_allclose(two[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
-    assert not (tmp_path / "odd").exists()
+    assert (tmp_path / "odd").exists()
+    assert not (tmp_path / "refused").exists()
+
+
+def test_a_job_of_several_processes_is_refused(purezoo, tmp_path, monkeypatch):
+    """They would write into one folder, and wait for each other where one stops."""
+    monkeypatch.setattr(jax, "process_count", lambda: 4)
+    code, _, errors = purezoo("train", "mlp_wine", "--train.epochs", 1, "--out", "run")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "this is one of 4 processes of JAX" in errors
+    assert not (tmp_path / "run").exists()
+
+
+def test_examples_that_a_device_has_no_memory_for(purezoo, monkeypatch):
+    def full(*args):
+        raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 184320000 bytes.")
+
+    monkeypatch.setattr(jax, "device_put", full)
+    code, _, errors = purezoo("train", "mlp_wine", "--train.epochs", 1, "--out", "run")
+    assert (code, errors.count("\n")) == (2, 1)
+    assert "the 0.0 GB of examples do not fit the device's memory: --data.stream yes" in errors
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "together"),
+    [
+        ("cpu", "mlp_digits", True), ("cpu", "lenet_digits", False),
+        ("gpu", "mlp_digits", True), ("gpu", "lenet_digits", False),
+        ("tpu", "lenet_digits", True),
+    ],
+)  # fmt: skip
+def test_several_seeds_are_one_program_where_that_is_fast(monkeypatch, backend, name, together):
+    experiment, _ = load_config(name)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    assert in_one_program(experiment, load_data(experiment, None)) is together

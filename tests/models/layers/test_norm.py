@@ -1,5 +1,7 @@
 """What the parity tests leave open: the paths through training and evaluation, and low precision."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,17 @@ def test_statistics_are_float32_when_the_input_is_not(layer):
     assert y.dtype == jnp.bfloat16
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(after))
     np.testing.assert_allclose(y.astype(jnp.float32), exact, rtol=2**-8, atol=2**-8)
+
+
+@pytest.mark.parametrize("layer", [batch_norm(), layer_norm(), group_norm(2)])
+def test_gradients_of_scale_and_bias_are_summed_in_float32(layer):
+    """A CPU would sum in float32 anyway; others stop at 256 where they add ones in bfloat16."""
+    params, state = layer.init(KEY, X)
+    params, x = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (params, X))
+    gradient = jax.grad(lambda params: layer.apply(params, state, x, train=True)[0].astype(jnp.float32).sum())
+    sums = re.findall(r":(\w+)\[[\d,]*\] = reduce_sum", str(jax.make_jaxpr(gradient)(params)))
+    assert len(sums) >= 2
+    assert set(sums) == {"f32"}
 
 
 @pytest.mark.parametrize("make", [batch_norm, layer_norm, group_norm])
