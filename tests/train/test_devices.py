@@ -1,17 +1,22 @@
 """A batch shared by two devices trains as on one; what devices cannot do is refused, what is slow is not done."""
 
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from purezoo.models import RNN, ConvNeXt, ResNet
+from purezoo.train.augment import Augment
 from purezoo.train.check import in_one_program
-from purezoo.train.config import load_config
+from purezoo.train.config import Experiment, Train, load_config
 from purezoo.train.folder import load_data
+from purezoo.train.steps import example_batch, functions, hyper_parameters
 
 CODE = """
 from purezoo.train.cli import run
@@ -75,3 +80,26 @@ def test_several_seeds_are_one_program_where_that_is_fast(monkeypatch, backend, 
     experiment, _ = load_config(name)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     assert in_one_program(experiment, load_data(experiment, None)) is together
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize(
+    ("network", "shape", "augment"),
+    [
+        (ResNet(18, classes=3, stem="small"), (16, 16, 3), Augment(shift=1, flip=True, jitter=0.1, hue=0.1, cutout=4)),
+        (ConvNeXt(3, (1, 1), (8, 16), "small"), (16, 16, 3), Augment(resized_crop=0.3, pca_noise=0.1, cutmix=1.0)),
+        (RNN(outputs=3, hidden=8, cell="gru"), (5, 4), Augment()),
+    ],
+    ids=["resnet", "convnext", "gru"],
+)
+def test_a_step_is_a_program_of_other_platforms(info, network, shape, augment, platform):
+    """JAX translates it without such a device: into XLA's operations alone, none of which waits for the host."""
+    about = replace(info("classification", shape, 3), x_covariance=tuple(np.eye(3).ravel()))
+    experiment = Experiment(model=network, augment=augment, train=Train(batch_size=4))
+    made = functions(experiment, about, steps=10)
+    hyper = jax.tree.map(lambda a: a[0], hyper_parameters(experiment, [0]))
+    traced = jax.jit(made.step).trace(jax.eval_shape(made.init, hyper), hyper, example_batch(experiment, about))
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert "stablehlo.convolution" in text or "stablehlo.while" in text
+    assert re.findall(r"custom_call @(\w+)", text) == []
+    assert "f64" not in text
