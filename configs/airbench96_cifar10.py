@@ -1,8 +1,13 @@
 """Ten convolutions with residuals, airbench's for 96 % of the original CIFAR-10, trained by Muon.
 
-TFDS has prepared cifar10 in FOLDER. It takes hours on a CPU, and has not been trained to its end yet.
+TFDS has prepared cifar10 in FOLDER. The figures are of a copy whose images are JPEGs of quality 75, which costs
+accuracy: do not put them beside figures of the original pixels. The time is of cores that other jobs shared; left alone
+they take 4.4 s for a step, and 3.4 h in all.
 
 `purezoo train airbench96_cifar10 --data.dir FOLDER`
+
+Measured on the test split: accuracy 92.88 % (seed 0), 9,915,704 parameters,
+297 min in all, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import Airbench

@@ -26,6 +26,7 @@ def blocks(language: str) -> list[str]:
 def commands() -> list[str]:
     """The command lines of all shell blocks and of inline code, without comments."""
     lines = [line.split(" #")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    lines = [line.removeprefix(".venv/bin/") for line in lines]
     lines += re.findall(r"`((?:purezoo|scripts/)[^`\n]* [^`\n]*)`", TEXT)
     return [line for line in dict.fromkeys(lines) if line]
 

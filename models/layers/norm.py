@@ -76,7 +76,8 @@ def group_norm(groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, b
         return _scale_bias(spec, scale, bias), {}
 
     def apply(params, state, x, *, key=None, train=False):
-        grouped = as_float(x).reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # [B, ..., G, C/G]
+        x = as_float(x)
+        grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # [B, ..., G, C/G]
         mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim), keepdims=True)
         y = _standardize(grouped, mean, var, epsilon).reshape(x.shape)
         return _affine(y, params).astype(x.dtype), {}
