@@ -18,6 +18,11 @@ class Interrupted(Exception):
         super().__init__(self.name)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of a device, as XLA says it, or of Python."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """ " Did you mean 'x'?" for the choice most like `name`, or "" where none is alike."""
     written = {choice.lower(): choice for choice in choices}

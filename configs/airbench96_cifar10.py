@@ -2,7 +2,7 @@
 
 TFDS has prepared cifar10 in FOLDER. The figures are of a copy whose images are JPEGs of quality 75, which costs
 accuracy: do not put them beside figures of the original pixels. The time is of cores that other jobs shared; left alone
-they take 4.4 s for a step, and 3.4 h in all.
+they took 4.4 s for a step, which would make 3.4 h.
 
 `purezoo train airbench96_cifar10 --data.dir FOLDER`
 

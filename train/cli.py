@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import Interrupted, UserError, nearest
+from ..errors import Interrupted, UserError, is_out_of_memory, nearest
 from .commands import encode, evaluate, generate, predict, probe
 from .flags import parse, parse_experiment, words
 from .progress import hush
@@ -68,7 +68,7 @@ def run(args: Sequence[str]) -> int:
         do, what = "write" if error.errno in FULL else "read or write", error.filename or "a file"
         return complain(f"cannot {do} {what}: {error.strerror}. What was saved before is whole.")
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
+        if not is_out_of_memory(error):
             raise
         return complain("out of memory: choose a smaller batch or network")
 

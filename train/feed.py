@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ..errors import UserError
+from ..errors import UserError, is_out_of_memory
 from .data import Dataset
 from .data.examples import Examples, Windows, take
 from .data.order import Order, masked_batches
@@ -86,7 +86,7 @@ def to_devices(data: Any, sharding: NamedSharding) -> Any:
     try:
         return jax.block_until_ready(jax.device_put(data, sharding))
     except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
+        if not is_out_of_memory(error):
             raise
         size = sum(leaf.nbytes for leaf in jax.tree.leaves(data)) / 1e9
         raise UserError(
