@@ -136,19 +136,17 @@ def seen(augment: Augment, kind: str, apply: Callable) -> Callable:
         for view in _views(augment, x):
             output, state = apply(params, state, view, key=key, train=train)
             outputs.append(output)
-        return _average(outputs, kind), state
+        return average(jnp.stack(outputs), kind) if len(outputs) > 1 else outputs[0], state
 
     return apply_views
 
 
-def _average(outputs: list[jax.Array], kind: str) -> jax.Array:
-    if len(outputs) == 1:
-        return outputs[0]
-    stacked = jnp.stack(outputs).astype(jnp.float32)
-    if kind != "classification":
-        return stacked.mean(0)
-    log = jax.nn.log_softmax(stacked)  # as logits, the logarithm of the mean probability
-    return jax.nn.logsumexp(log, axis=0) - np.log(len(outputs))
+def average(outputs: jax.Array, kind: str) -> jax.Array:
+    """The mean of several predictions [n, ...], float32 [...]; of logits the logarithm of the mean probability."""
+    outputs = outputs.astype(jnp.float32)
+    if kind == "regression":
+        return outputs.mean(0)
+    return jax.nn.logsumexp(jax.nn.log_softmax(outputs), axis=0) - np.log(len(outputs))
 
 
 def _views(augment: Augment, x: jax.Array) -> list[jax.Array]:

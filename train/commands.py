@@ -14,7 +14,8 @@ LARGEST_GRID = 10_000  # images in a picture
 
 @dataclass(frozen=True)
 class EvalFlags:
-    """The metrics of a finished run on one of its splits: every example exactly once."""
+    """The metrics of a finished run on one of its splits: every example exactly once. Of several seeds mean and
+    deviation, and `together` the metrics of their average prediction: of the ensemble, which `predict` uses."""
 
     split: str = "test"
     """train, validation or test"""
@@ -60,8 +61,13 @@ def evaluate(args: list[str]) -> int:
         + (f", {len(result['seeds'])} seeds" if spread else "")
         + (f", {flags.samples:,} {'probes' if 'steps' in result else 'codes'} for each" if flags.samples else "")
     )
+    together = result.get("together", {})  # what the seeds predict on average
     for name, value in result["metrics"].items():
-        print(f"  {name:<16} {value:.6f}" + (f" ± {spread[name]:.6f}" if spread else ""))
+        print(
+            f"  {name:<16} {value:.6f}"
+            + (f" ± {spread[name]:.6f}" if spread else "")
+            + (f"  together {together[name]:.6f}" if together else "")
+        )
     return 0
 
 

@@ -20,6 +20,7 @@ from .data import Info, read_inputs
 from .data.inputs import with_path
 from .data.masks import write_mask
 from .data.series import read_series, times_after
+from .ensemble import KINDS, ensemble
 from .evaluation import evaluate_split, predict_rows
 from .flow import FlowMatching
 from .flow_likelihood import flow_likelihood
@@ -76,43 +77,44 @@ def evaluate_run(
     samples: int = 0,
     steps: int = STEPS,
 ) -> dict[str, Any]:
-    """The metrics of a run on a split; of several seeds the mean, the standard deviation and each one's. `views` takes
+    """The metrics of a run on a split; of several seeds the mean, the standard deviation, each one's, and those of what
+    they predict together, on average. `views` takes
     the place of the run's own --augment.views; with `samples`, also the importance-weighted bound of so many codes,
     or a flow's likelihood by so many probes and `steps` of its ODE.
 
     Raises UserError for an unknown split, for data that changed since the run and for `steps` of what is no flow.
     """
-    folders, dataset, results, examples = seed_folders(folder), None, [], 0
-    for home in folders:
-        experiment, info, compiled, found = open_run(home, trust, views)
-        if dataset is None:
-            if split not in info.counts:
-                raise UserError(
-                    f"the run has no split '{split}': it has {', '.join(info.counts)}.{nearest(split, info.counts)}"
-                )
-            if not (home / "splits.npz").is_file():
-                raise UserError(f"{home} holds no whole run: splits.npz is missing")
-            flow = isinstance(experiment.task, FlowMatching)
-            if steps != STEPS and not flow:
-                raise UserError(f"--steps is for flows, and {folder} is none")
-            dataset = load_data(experiment, home, data_dir)
-        metrics, _ = evaluate_split(
-            compiled, experiment.task, found, dataset, split, batch or experiment.train.eval_batch_size
+    homes = seed_folders(folder)
+    opened = [open_run(home, trust, views) for home in homes]
+    experiment, info, compiled, _ = opened[0]  # the seeds differ in their weights alone
+    if split not in info.counts:
+        raise UserError(
+            f"the run has no split '{split}': it has {', '.join(info.counts)}.{nearest(split, info.counts)}"
         )
+    if not (homes[0] / "splits.npz").is_file():
+        raise UserError(f"{homes[0]} holds no whole run: splits.npz is missing")
+    flow = isinstance(experiment.task, FlowMatching)
+    if steps != STEPS and not flow:
+        raise UserError(f"--steps is for flows, and {folder} is none")
+    dataset, rows = load_data(experiment, homes[0], data_dir), batch or experiment.train.eval_batch_size
+    results = []
+    for one, _, _, found in opened:
+        metrics, _ = evaluate_split(compiled, experiment.task, found, dataset, split, rows)
         if samples and flow:
-            metrics |= flow_likelihood(experiment, found, dataset, split, samples, steps)
+            metrics |= flow_likelihood(one, found, dataset, split, samples, steps)
         elif samples:
-            metrics |= importance_weighted(experiment, found, dataset, split, samples)
-        results.append({"seed": experiment.train.seed, "metrics": metrics})
-        examples = dataset.seen(split)  # after it was read
-    first = results[0]["metrics"]
-    mean = {name: float(np.mean([r["metrics"][name] for r in results])) for name in first}
-    answer = {"run": str(folder), "split": split, "examples": examples, "metrics": mean}
+            metrics |= importance_weighted(one, found, dataset, split, samples)
+        results.append({"seed": one.train.seed, "metrics": metrics})
+    each = {name: [one["metrics"][name] for one in results] for name in results[0]["metrics"]}
+    mean = {name: float(np.mean(values)) for name, values in each.items()}
+    answer = {"run": str(folder), "split": split, "examples": dataset.seen(split), "metrics": mean}
     answer |= {"samples": samples} if samples else {}
     answer |= {"steps": steps} if samples and flow else {}
     if len(results) > 1:
-        spread = {name: float(np.std([r["metrics"][name] for r in results], ddof=1)) for name in first}
-        answer |= {"std": spread, "seeds": results}
+        answer |= {"std": {name: float(np.std(values, ddof=1)) for name, values in each.items()}, "seeds": results}
+        if info.kind in KINDS:
+            together, members = ensemble(experiment, info, [found for *_, found in opened])
+            answer["together"] = evaluate_split(together, experiment.task, members, dataset, split, rows)[0]
     return answer
 
 
