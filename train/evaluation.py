@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -18,8 +18,13 @@ FEW = 1000  # examples of a stream that are shown
 Totals = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> (sum, count), float64, with a leading axis of seeds
 
 
-def add_up(batches: Iterable[dict], seeds: int = 1) -> Totals:
-    """Sums, in float64, of the metrics of batches, of which a few are computed ahead."""
+class Stopped(Exception):
+    """A signal came before an evaluation was over."""
+
+
+def add_up(batches: Iterable[dict], seeds: int = 1, received: Sequence[int] = ()) -> Totals:
+    """Sums, in float64, of the metrics of batches, of which a few are computed ahead. Raises Stopped once there is a
+    signal in `received`."""
     sums: Totals = {}
     waiting: deque[dict] = deque()
 
@@ -27,6 +32,8 @@ def add_up(batches: Iterable[dict], seeds: int = 1) -> Totals:
         for name, (total, count) in with_seed_axis(jax.device_get(metrics), seeds).items():
             old = sums.get(name, (0, 0))
             sums[name] = (old[0] + total, old[1] + count)
+        if received:
+            raise Stopped
 
     for metrics in batches:
         waiting.append(metrics)

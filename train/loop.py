@@ -22,7 +22,7 @@ from ..errors import Interrupted, UserError
 from . import checkpoints
 from .config import Experiment, write
 from .data import Dataset
-from .evaluation import of_seed, with_seed_axis
+from .evaluation import Stopped, of_seed, with_seed_axis
 from .heap import Heap
 from .programs import Programs
 from .progress import Progress
@@ -65,6 +65,10 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
     every = train.eval_every or steps_per_epoch(experiment, dataset)
     higher = is_higher_better(experiment.task, train.monitor)
     hyper = programs.hyper(seeds)
+
+    def is_mark(step: int) -> bool:
+        return step % every == 0 or step == steps
+
     with contextlib.ExitStack() as stack:
         threading.Thread(target=importlib.import_module, args=("orbax.checkpoint",), daemon=True).start()
 
@@ -81,27 +85,33 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             run, memory = programs.init(hyper, start(seeds)), Memory.fresh(len(seeds), higher)
         step, score = _step(run), None
         feed = stack.enter_context(programs.feed(seeds, step, steps))
-        history = History(folder, step)
+        pending = is_mark(step) and _counted(run)  # a signal came before the evaluation of this step
+        history = History(folder, step - 1 if pending else step)
         started = time.perf_counter() - memory.run_s
         saved, size, heap = time.perf_counter(), 1, Heap()
 
-        while step < steps and not all(memory.stopped):
-            marks = [mark - step % mark for mark in (every, train.checkpoint_every) if mark]
-            n = min(size, steps - step, programs.block, *marks)
-            begun = time.perf_counter()
-            run = programs.advance(run, hyper, feed(step, n), n)
-            failed, loss = jax.device_get((run.failed, run.sums["loss"]))
-            _stop_if_not_finite(failed, seeds, checkpointer)
-            heap.look()
-            took = time.perf_counter() - begun
-            step, size = step + n, int(np.clip(n * DISPATCH_SECONDS / max(took, 1e-4), 1, 4 * size))
-            memory.train_s += took
-            progress.step(step, np.mean(loss[0] / loss[1]), n * train.batch_size * len(seeds) / took)
+        while (step < steps or pending) and not all(memory.stopped):
+            if not pending:
+                marks = [mark - step % mark for mark in (every, train.checkpoint_every) if mark]
+                n = min(size, steps - step, programs.block, *marks)
+                begun = time.perf_counter()
+                run = programs.advance(run, hyper, feed(step, n), n)
+                failed, loss = jax.device_get((run.failed, run.sums["loss"]))
+                _stop_if_not_finite(failed, seeds, checkpointer)
+                heap.look()
+                took = time.perf_counter() - begun
+                step, size = step + n, int(np.clip(n * DISPATCH_SECONDS / max(took, 1e-4), 1, 4 * size))
+                memory.train_s += took
+                progress.step(step, np.mean(loss[0] / loss[1]), n * train.batch_size * len(seeds) / took)
 
-            evaluated = step % every == 0 or step == steps
-            if evaluated:
-                run, score = _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress)
-            last = step == steps or all(memory.stopped)
+            evaluated = pending = False
+            if is_mark(step) and not received:
+                with contextlib.suppress(Stopped):
+                    run, score = _evaluate(
+                        experiment, dataset, programs, run, step, seeds, memory, history, progress, received
+                    )
+                    evaluated = True
+            last = evaluated and (step == steps or all(memory.stopped))
             elapsed = time.perf_counter() - saved
             due = (
                 step % train.checkpoint_every == 0
@@ -119,13 +129,13 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
     return (run.best or programs.present(run)), memory, step
 
 
-def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress):
+def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, progress, received):
     """Metrics of the steps since the last evaluation and of the validation split; early stopping. Returns the run, with
-    its sums at zero, and the mean validation metric."""
+    its sums at zero, and the mean validation metric. Raises Stopped, and then has changed nothing."""
     task, train = experiment.task, experiment.train
     trained = with_seed_axis(jax.device_get(run.sums), len(seeds))
     rows = dataset.splits.get("validation")
-    validated = programs.evaluate(programs.present(run), rows) if rows is not None else None
+    validated = programs.evaluate(programs.present(run), rows, received) if rows is not None else None
     epoch = step / steps_per_epoch(experiment, dataset)
     values, lines = [], []
     for i, seed in enumerate(seeds):
@@ -147,6 +157,11 @@ def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, 
     progress.evaluated(step, epoch, _average(lines, "train"), _average(lines, "validation"))
     run = run._replace(sums=programs.place(jax.tree.map(np.zeros_like, jax.device_get(run.sums))))
     return run, float(np.mean(values)) if values else None
+
+
+def _counted(run: RunState) -> bool:
+    """Whether there were steps since the last evaluation."""
+    return any(np.any(leaf) for leaf in jax.tree.leaves(jax.device_get(run.sums)))
 
 
 def is_higher_better(task: Task, metric: str) -> bool:
@@ -243,7 +258,7 @@ def _note_if_late(heard: int, over: threading.Event) -> None:
         while number := pipe.read(1):
             if number[0] in (signal.SIGINT, signal.SIGTERM) and not noted and not over.wait(LATE_SECONDS):
                 noted, name = True, signal.Signals(number[0]).name
-                late = "The run stops after its next step, once that is compiled, or evaluation"
+                late = "The run stops after its next step or batch of evaluation, once that is compiled"
                 print(f"\n{name}: heard. {late}", file=sys.stderr)
 
 

@@ -31,7 +31,7 @@ class Programs(NamedTuple):
     shapes: RunState  # of what init gives
     feed: Callable[..., contextlib.AbstractContextManager[Steps]]  # (seeds, step, last step) -> their examples
     advance: Callable[..., RunState]  # (run, hyper, examples of K steps, n) takes n <= K steps; donates run
-    evaluate: Callable[[dict, np.ndarray], Totals]  # over the rows of a split
+    evaluate: Callable[[dict, np.ndarray, list[int]], Totals]  # over rows; Stopped once the list has a signal
     keep_best: Callable[[RunState, np.ndarray], RunState]  # where better [seeds], keep the present weights
     place: Callable[[Any], Any]  # host arrays to the devices
     block: int  # K, the most steps in one dispatch
@@ -109,10 +109,12 @@ def compile_programs(
     compile_s = time.perf_counter() - started
     return_freed_memory()
 
-    def evaluate_rows(weights, rows):
+    def evaluate_rows(weights, rows, received):
         weights = jax.device_put(each_seed(functions.begin)(weights), everywhere)
         with feed.once(rows) as parts:
-            return add_up(in_order(lambda now, part: compiled[2](now, feed.data, part), weights, parts), seeds)
+            return add_up(
+                in_order(lambda now, part: compiled[2](now, feed.data, part), weights, parts), seeds, received
+            )
 
     return Programs(
         hyper=hyper_of,

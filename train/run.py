@@ -12,13 +12,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from ..errors import Interrupted
 from ..models.core import count
 from . import weights
 from .anomalies import keep_errors
 from .check import check, in_one_program
 from .config import Experiment, write
 from .data import Dataset
-from .evaluation import of_seed
+from .evaluation import Stopped, of_seed
 from .folder import load_data, locked, read_json, start_folder, top_folder, write_json
 from .loop import Memory, fit, read_history, signals, total_steps
 from .programs import Programs, compile_programs, make_mesh
@@ -96,11 +97,22 @@ class Job:
         resume, received = self.options.resume, self.received
         return fit(self.experiment, self.dataset, self.programs, seeds, folder, progress, resume, received, self.start)
 
+    def test(self, final: dict, folder: Path, step: int) -> dict:
+        """The totals of the metrics on every split that was not trained on. Raises Interrupted."""
+        try:
+            return {
+                name: self.programs.evaluate(final, rows, self.received)
+                for name, rows in self.dataset.splits.items()
+                if name != "train"
+            }
+        except Stopped:
+            raise Interrupted(self.received[0], step, folder) from None
+
 
 def train_one(job: Job, seed: int, folder: Path) -> dict:
     """One seed in its folder."""
     final, memory, steps = job.fit([seed], folder)
-    return finish(job, job.experiment, folder, seed, 0, final, memory, steps, test(job, final))
+    return finish(job, job.experiment, folder, seed, 0, final, memory, steps, job.test(final, folder, steps))
 
 
 def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
@@ -119,7 +131,7 @@ def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
 def train_together(job: Job, seeds: list[int], folder: Path) -> list[dict]:
     """All seeds in one program; then each gets its folder."""
     final, memory, steps = job.fit(seeds, folder)
-    tested, lines, summaries = test(job, final), read_history(folder), []
+    tested, lines, summaries = job.test(final, folder, steps), read_history(folder), []
     for i, seed in enumerate(seeds):
         home, one = folder / f"seed-{seed}", single(job.experiment, seed)
         home.mkdir(exist_ok=True)
@@ -129,11 +141,6 @@ def train_together(job: Job, seeds: list[int], folder: Path) -> list[dict]:
         weights_of_seed = jax.tree.map(lambda a, i=i: a[i], final)
         summaries.append(finish(job, one, home, seed, i, weights_of_seed, memory, steps, tested))
     return summaries
-
-
-def test(job: Job, final: dict) -> dict:
-    """The totals of the metrics on every split that was not trained on."""
-    return {name: job.programs.evaluate(final, rows) for name, rows in job.dataset.splits.items() if name != "train"}
 
 
 def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final: dict, memory: Memory, steps: int,

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from purezoo.errors import Interrupted
-from purezoo.train import loop
+from purezoo.train import evaluation, loop
 from purezoo.train import run as runs
 from purezoo.train.config import load_config
+from purezoo.train.loop import read_history
 
 from .conftest import QUICK
 
@@ -134,6 +135,31 @@ def test_other_runs_stopped_twice(purezoo, interrupt, tmp_path, what):
     assert times[0]["before_s"] == 0 < times[1]["before_s"] < times[1]["run_s"] < times[1]["total_s"]
     assert results(stopped) == results(straight)
     assert len(results(straight)) == (7 if "together" in what else 6)
+
+
+def test_a_signal_ends_an_evaluation_which_is_made_up_for(purezoo, monkeypatch, tmp_path):
+    """Of 5 batches of validation and 12 of the test; the second signal comes in the test, after the last step."""
+    args, straight, stopped = (*OTHERS["LeNet"], "--train.eval-batch-size", "32"), tmp_path / "one", tmp_path / "two"
+    assert purezoo("train", *args, "--out", straight)[0] == 0
+    seen, total = [], evaluation.with_seed_axis
+    lines = len((straight / "metrics.jsonl").read_text().splitlines())
+
+    def one_batch(*args):
+        seen.append(len(read_history(stopped)))
+        if len(seen) in (7, 7 + 5 * (lines - 1) + 3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return total(*args)
+
+    monkeypatch.setattr(evaluation, "with_seed_axis", one_batch)
+    code, _, errors = purezoo("train", *args, "--out", stopped)
+    assert (code, len(seen)) == (143, 7)
+    assert "SIGTERM: saved at step 16" in errors
+    assert purezoo("train", "--resume", stopped, *QUICK)[0] == 143
+    assert len(seen) == 7 + 5 * (lines - 1) + 3
+    assert seen[-1] == lines
+    assert not (stopped / "summary.json").exists()
+    assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
+    assert results(stopped) == results(straight)
 
 
 def damage(checkpoint: Path, how: str) -> None:
