@@ -18,10 +18,11 @@ from .layers import batch_norm, conv, dense, global_max_pool, max_pool
 class Airbench:
     """images [B, H, W, C] -> logits [B, classes].
 
-    A convolution of 2 x 2 pixels whose outputs are uncorrelated over photographs, then three blocks, each of two or
-    three convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32 colour images. Jordan's code
-    has the exact GELU and batch norm with an epsilon of 1e-12; here they are the tanh approximation and 1e-5. Raises
-    ValueError for another depth, and for images of less than 9 x 9 pixels, which are too small for three pools.
+    A convolution of 2 x 2 pixels into components that are uncorrelated over photographs, and their negatives; then
+    three blocks, each of two or three convolutions and a pool that halves the image. 1,971,640 parameters for 32 x 32
+    colour images. Jordan's code has the exact GELU, batch norm with an epsilon of 1e-12 and a first kernel that is not
+    trained; here they are the tanh approximation, 1e-5 and, without `--init.freeze whitening`, a kernel that is.
+    Raises ValueError for another depth, and for images of less than 9 x 9 pixels, too small for three pools.
     """
 
     classes: int = 10

@@ -74,7 +74,7 @@ class AlexNetOneTower:
 
 @dataclass(frozen=True)
 class AlexNetSmall:
-    """images [B, 32, 32, C] -> logits [B, classes]. AlexNet's plan for small images: 53 million multiply-adds each.
+    """images [B, 32, 32, C] -> logits [B, classes]. AlexNet's plan for small images: 52 million multiply-adds each.
 
     Five convolutions, overlapping 3x3/2 pools, dropout. The first kernel is 3 x 3 at stride 1, not 11 x 11 at 4. Raises
     ValueError for an unknown norm and for a dropout rate outside [0, 1).

@@ -9,7 +9,7 @@ from jax.nn.initializers import truncated_normal
 from .core import Model, chain, named, of_images, skip
 from .layers import conv, dense, exact_gelu, global_avg_pool, layer_norm, layer_scale, stochastic_depth
 
-normal = truncated_normal(0.02)
+normal = truncated_normal(0.02 / 0.87962566)  # of deviation 0.02 once it is cut off at two of its own
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class ConvNeXt:
             raise ValueError(f"{len(self.depths)} depths and {len(self.widths)} widths: give each stage one of both")
         if self.stem not in ("imagenet", "small"):
             raise ValueError(f"the stem is 'imagenet' or 'small', not '{self.stem}'")
+        stochastic_depth(self.stochastic_depth)  # raises for what is no rate; the first block's is always 0
         patch, blocks, stages = {"imagenet": 4, "small": 2}[self.stem], 0, []
         for n, (depth, width) in enumerate(zip(self.depths, self.widths, strict=True)):
             if n == 0:

@@ -147,16 +147,18 @@ def of_images(network: Model) -> Model:
     """The same network for images [B, H, W, C] alone. Raises ValueError for what has not four axes: layers take signals
     [B, T, C] as well, and an image without its batch would pass for some."""
 
-    def check(shape):
-        if len(shape) != 4:
-            raise ValueError(f"the network takes images [B, H, W, C], not an array of shape {shape}")
+    def check(x):
+        shape = getattr(x, "shape", None)
+        if shape is None or len(shape) != 4:
+            found = repr(x) if shape is None else f"an array of shape {shape}"
+            raise ValueError(f"the network takes images [B, H, W, C], an array or jax.ShapeDtypeStruct, not {found}")
 
     def init(key, spec):
-        check(spec.shape)
+        check(spec)
         return network.init(key, spec)
 
     def apply(params, state, x, *, key=None, train=False):
-        check(x.shape)
+        check(x)
         return network.apply(params, state, x, key=key, train=train)
 
     return Model(_renamed(init, network.init.__qualname__), apply)
@@ -197,9 +199,9 @@ def count(params) -> int:
 
 def param_dtype(spec) -> jnp.dtype:
     """Parameters are float32, or float64 where the input is: lower precision is a cast in the training step."""
-    return (
-        jnp.promote_types(spec.dtype, jnp.float32) if jnp.issubdtype(spec.dtype, jnp.floating) else jnp.dtype("float32")
-    )
+    floats = jnp.issubdtype(spec.dtype, jnp.floating)
+    dtype = jnp.promote_types(spec.dtype, jnp.float32) if floats else jnp.dtype("float32")
+    return jax.dtypes.canonicalize_dtype(dtype)  # NumPy's float64 is float32 to JAX, unless it was told otherwise
 
 
 def as_float(x):

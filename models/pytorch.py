@@ -44,7 +44,7 @@ def names(network: Any, tensors: Collection[str] = ()) -> dict[str, str]:
 
 
 def from_pytorch(
-    network: Any, tensors: Mapping[str, np.ndarray], like: dict[str, Any], except_for: Collection[str] = ()
+    network: Any, tensors: Mapping[str, Any], like: dict[str, Any], except_for: Collection[str] = ()
 ) -> dict[str, Any]:
     """`tensors` as {"params", "state"} of NumPy arrays, in the structure, shapes and dtypes of `like`.
 
@@ -55,6 +55,7 @@ def from_pytorch(
     recurrent layers carry, which PyTorch keeps outside of its networks. Raises ValueError with the difference where
     names, shapes or dtypes do not fit.
     """
+    tensors = {name: np.asarray(tensor) for name, tensor in tensors.items()}  # PyTorch's own will do
     map_, kind = _names(network, tensors), type(network).__name__
     paths, structure = jax.tree_util.tree_flatten_with_path(like)
     needed = {".".join(part.key for part in path[1:]): leaf for path, leaf in paths}
@@ -71,14 +72,14 @@ def from_pytorch(
     def ours(name, leaf):
         if name in kept:
             return leaf
-        tensor = np.asarray(tensors[taken[name]])
+        tensor = tensors[taken[name]]
         if name in map_.added:
-            tensor = tensor + np.asarray(tensors[map_.added[name]])
+            tensor = tensor + tensors[map_.added[name]]
         if name in map_.flattened:
             tensor = tensor.reshape(len(tensor), needed[map_.flattened[name]].shape[-1], -1)  # [O, C, H W]
         if _is_kernel(name):
             tensor = tensor.transpose(*range(2, tensor.ndim), 1, 0)
-        return np.ascontiguousarray(tensor.reshape(leaf.shape), leaf.dtype)
+        return np.array(tensor.reshape(leaf.shape), leaf.dtype, order="C")
 
     return jax.tree.unflatten(structure, [ours(name, leaf) for name, leaf in needed.items()])
 

@@ -44,6 +44,9 @@ class ViT:
     """probability of dropping the last block's branches in training; it grows linearly with the depth"""
 
     def build(self) -> Model:
+        if self.depth < 1:
+            raise ValueError(f"a ViT has at least 1 block, not {self.depth}")
+        stochastic_depth(self.stochastic_depth)  # raises for what is no rate; the first block's is always 0
         rates = [self.stochastic_depth * n / max(self.depth - 1, 1) for n in range(self.depth)]
         blocks = [encoder_block(self.width, self.heads, self.dropout, rate) for rate in rates]
         return of_images(chain(

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 def exact_gelu(x):
     """x P(X <= x) for a standard normal X, which `gelu` approximates. Hendrycks and Gimpel 2016, arXiv:1606.08415."""
-    return x * (0.5 * (1 + jax.lax.erf(x * 0.5**0.5)))
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # of 1 + erf(x) bfloat16 leaves nothing below -2
+    return (wide * (0.5 * (1 + jax.lax.erf(wide * 0.5**0.5)))).astype(x.dtype)
 
 
 ACTIVATIONS: dict[str, Callable] = {

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn import relu, sigmoid
 
-from .dense import lecun_normal
+from .dense import add, lecun_normal
 from .norm import layer_norm
 
 
@@ -45,7 +45,7 @@ class Cell(NamedTuple):
 def project(params: dict, x: Array) -> Array:
     """x W + b: [..., D] -> [..., G]."""
     wx = x @ params["kernel"]
-    return wx + params["bias"] if "bias" in params else wx
+    return add(wx, params["bias"]) if "bias" in params else wx
 
 
 def elman(hidden: int, activation: Literal["tanh", "relu"] = "tanh") -> Cell:

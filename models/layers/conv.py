@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core import Model, param_dtype
 from . import lowering
-from .dense import lecun_normal, zeros
+from .dense import add, lecun_normal, zeros
 
 Size = int | Sequence[int]
 Padding = str | int | Sequence[int] | Sequence[tuple[int, int]]
@@ -54,7 +54,7 @@ def conv(
             lambda x, w, s, d, p: lowering.convolve(x, w, stride=s, dilation=d, padding=p, groups=groups, train=train),
             x, params["kernel"], strides, dilations, pads(padding, x.shape[1:-1], extent, strides),
         )  # fmt: skip
-        return y + params["bias"] if bias else y, {}
+        return add(y, params["bias"]) if bias else y, {}
 
     return Model(init, apply)
 
@@ -71,7 +71,8 @@ def conv_transpose(
     """The gradient of `conv` by its input, as a layer that enlarges: [B, H, W, C] -> [B, H', W', features].
 
     H' = (H - 1) stride - low - high + kh, where (low, high) is the padding; "SAME" gives H' = H stride and "VALID" pads
-    nothing. params: kernel [kh, kw, C, features], bias [features]. Zeiler et al. 2010, doi:10.1109/CVPR.2010.5539957.
+    nothing. params: kernel [kh, kw, C, features], bias [features]. Initialisers count kh kw C inputs of each output, of
+    which stride^2 times fewer meet in it. Zeiler et al. 2010, doi:10.1109/CVPR.2010.5539957.
     """
     if features < 1:
         raise ValueError(f"conv_transpose needs at least 1 feature, not {features}")
@@ -94,17 +95,17 @@ def conv_transpose(
             lambda x, w, s, d, p: lowering.convolve_transpose(x, w, stride=s, padding=p, train=train),
             x, params["kernel"], strides, (1,) * dims, sides,
         )  # fmt: skip
-        return y + params["bias"] if bias else y, {}
+        return add(y, params["bias"]) if bias else y, {}
 
     return Model(init, apply)
 
 
 def per_axis(size: Size, dims: int) -> tuple[int, ...]:
     """3 -> (3, 3); (1, 2) stays. Raises ValueError for another length and for a size below 1."""
-    sizes = (int(size),) * dims if isinstance(size, (int, np.integer)) else tuple(size)
-    if len(sizes) != dims or min(sizes) < 1:
+    sizes = (int(size),) * dims if isinstance(size, (int, np.integer)) else size
+    if not isinstance(sizes, Sequence) or len(sizes) != dims or min(sizes) < 1:
         raise ValueError(f"{size} is no size for {dims} spatial axes: give one number of at least 1, or one an axis")
-    return sizes
+    return tuple(sizes)
 
 
 def pads(padding: Padding, shape, window, strides) -> list[tuple[int, int]]:

@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 
 from ..core import Model, param_dtype
 
@@ -28,9 +29,17 @@ def dense(features: int, *, bias: bool = True, kernel_init=lecun_normal, bias_in
 
     def apply(params, state, x, *, key=None, train=False):
         y = x @ params["kernel"]
-        return y + params["bias"] if bias else y, {}
+        return add(y, params["bias"]) if bias else y, {}
 
     return Model(init, apply)
+
+
+def add(y, bias):
+    """y + bias for y [..., D], by way of float32: in bfloat16 the gradient of a bias, a sum over all examples and
+    positions, would be summed in bfloat16 as well, which stops growing after 256 ones."""
+    dtype = jnp.result_type(y, bias)
+    wide = jnp.promote_types(dtype, jnp.float32)
+    return (y.astype(wide) + bias.astype(wide)).astype(dtype)
 
 
 def flatten(x):

@@ -15,6 +15,9 @@ def layer_scale(start: float = 1e-6) -> Model:
         return {"scale": jnp.full(spec.shape[-1], start, param_dtype(spec))}, {}
 
     def apply(params, state, x, *, key=None, train=False):
-        return x * params["scale"], {}
+        scale = params["scale"]
+        dtype = jnp.result_type(x, scale)
+        wide = jnp.promote_types(dtype, jnp.float32)  # in which the scale's gradient is summed
+        return (x.astype(wide) * scale.astype(wide)).astype(dtype), {}
 
     return Model(init, apply)

@@ -25,7 +25,9 @@ def forward_cpu(g: Geometry, x: Array, kernel: Array) -> Array:
         y = forward_cpu(_row_geometry(g), _as_rows(x), _row_kernel(g, kernel))
         return y.reshape(x.shape[0], *g.out, o)
     if is_depthwise(g, c, o):
-        return sum(tap * weight for tap, weight in zip(taps(g, x), kernel.reshape(kh * kw, o), strict=True))
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        pairs = zip(taps(g, x), kernel.reshape(kh * kw, o), strict=True)
+        return sum(tap.astype(wide) * weight.astype(wide) for tap, weight in pairs).astype(x.dtype)
     if _is_sliced(g, c, o):
         return jnp.tensordot(_patches(g, x), kernel.reshape(-1, o), 1)
     return forward_xla(g, x, kernel)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ..core import Model, as_float, param_dtype
 from .conv import Size, per_axis
-from .dense import lecun_normal
+from .dense import add, lecun_normal
 
 normal = jax.nn.initializers.normal(0.02)
 
@@ -35,7 +35,7 @@ def patch_embedding(features: int, size: Size, *, kernel_init=lecun_normal) -> M
         batch, rows, columns, channels = x.shape[0], x.shape[1] // h, x.shape[2] // w, x.shape[3]
         patches = x.reshape(batch, rows, h, columns, w, channels).transpose(0, 1, 3, 2, 4, 5)
         patches = patches.reshape(batch, rows * columns, h * w * channels)
-        return patches @ kernel.reshape(-1, features) + params["bias"], {}
+        return add(patches @ kernel.reshape(-1, features), params["bias"]), {}
 
     return Model(init, apply)
 
@@ -51,7 +51,7 @@ def class_token() -> Model:
 
     def apply(params, state, x, *, key=None, train=False):
         x = as_float(x)
-        token = jnp.broadcast_to(params["token"].astype(x.dtype), (x.shape[0], 1, x.shape[-1]))
+        token = add(jnp.zeros((x.shape[0], 1, x.shape[-1]), x.dtype), params["token"].astype(x.dtype))
         return jnp.concatenate([token, x], 1), {}
 
     return Model(init, apply)
@@ -69,6 +69,6 @@ def position_embedding(*, kernel_init=normal) -> Model:
     def apply(params, state, x, *, key=None, train=False):
         if x.shape[1] != params["embedding"].shape[0]:
             raise ValueError(f"{params['embedding'].shape[0]} positions are learned, the input has {x.shape[1]}")
-        return x + params["embedding"], {}
+        return add(x, params["embedding"]), {}
 
     return Model(init, apply)

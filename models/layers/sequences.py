@@ -101,7 +101,7 @@ def last_step(x: Steps, *, bidirectional: bool = False) -> Array:
     """[B, T, H] -> [B, H], the last real step; of two directions, the second half of the channels at the first step."""
     y = values(x)
     if isinstance(x, Padded):
-        last: Any = jnp.clip(x.lengths - 1, 0, y.shape[1] - 1)
+        last: Any = jnp.clip(x.lengths.astype(jnp.int32) - 1, 0, y.shape[1] - 1)
         forward = jnp.take_along_axis(y, last[:, None, None], 1)[:, 0]
     else:
         forward = y[:, -1]
@@ -112,7 +112,7 @@ def last_step(x: Steps, *, bidirectional: bool = False) -> Array:
 def mean_step(x: Steps) -> Array:
     """[B, T, H] -> [B, H], the mean over the real steps, summed in float32."""
     y = as_float(values(zero_padding(x)))
-    count = jnp.clip(x.lengths, 1, y.shape[1])[:, None] if isinstance(x, Padded) else y.shape[1]
+    count = jnp.clip(x.lengths.astype(jnp.int32), 1, y.shape[1])[:, None] if isinstance(x, Padded) else y.shape[1]
     return (y.sum(1, dtype=jnp.promote_types(y.dtype, jnp.float32)) / count).astype(y.dtype)
 
 

@@ -20,14 +20,16 @@ def unroll(
     again. Without `train` forward-mode differentiation works as well.
     """
 
-    def window(params, state, steps):
+    wide = _widened(params)
+
+    def window(state, steps):
         x, real = steps
         hidden = len(params["recurrent_kernel"])
         form = _scan_by_hand if train and hidden >= 8 * x.shape[1] else _scan
-        return form(cell, reverse, params, keep, state, x, real)
+        return form(cell, reverse, _as(params, wide), keep, state, x, real)
 
     if not 0 < chunk < len(x):
-        return window(params, state, (x, real))
+        return window(state, (x, real))
     chunks, missing = -(-len(x) // chunk), -len(x) % chunk
     if missing and real is None:
         real = jnp.ones(x.shape[:2], bool)
@@ -36,17 +38,28 @@ def unroll(
 
     @partial(jax.checkpoint, prevent_cse=False)  # which scan does by itself
     def one(state, steps):
-        y, state = window(params, state, steps)
+        y, state = window(state, steps)
         return state, y
 
     state, y = lax.scan(one, state, steps, reverse=reverse)
     return y.reshape(chunks * chunk, *y.shape[2:])[: len(x)], state
 
 
+def _widened(params):
+    """In float32 at least: what a loop adds up, such as the gradients of its steps, has the dtype that goes into it."""
+    return jax.tree.map(lambda p: p.astype(jnp.promote_types(p.dtype, jnp.float32)), params)
+
+
+def _as(like, params):
+    return jax.tree.map(lambda a, p: p.astype(a.dtype), like, params)
+
+
 def _scan(cell: Cell, reverse: bool, params, keep, state, x, real):
+    wide = _widened(params)
+
     def body(state, step):
-        wx, real = step
-        return _step(cell, real, params, state, (wx, _kept(state["h"], keep) @ params["recurrent_kernel"]))
+        (wx, real), own = step, _as(params, wide)
+        return _step(cell, real, own, state, (wx, _kept(state["h"], keep) @ own["recurrent_kernel"]))
 
     steps = project(params, x), real
     if len(x) == 1:  # a stream: no loop around one step
@@ -107,9 +120,9 @@ def _scan_backward(cell: Cell, reverse: bool, saved, gradients):
         _, pull = jax.vjp(partial(_step, cell, real), rest, state, products)
         more, dstate, dproducts = pull((dstate, dy))
         dstate = dstate | {"h": dstate["h"] + _kept(dproducts[-1] @ transposed, keep)}
-        return (dstate, jax.tree.map(jnp.add, drest, more)), dproducts
+        return (dstate, jax.tree.map(lambda total, one: total + one.astype(total.dtype), drest, more)), dproducts
 
-    sums = (dstate, jax.tree.map(jnp.zeros_like, rest))
+    sums = (dstate, jax.tree.map(jnp.zeros_like, _widened(rest)))
     (dstate, drest), dproducts = lax.scan(body, sums, (states, products, real, dy), reverse=not reverse)
     h, dwx, duh = _kept(states["h"], keep), dproducts[0], dproducts[-1]
     if cell.adds:  # the sum's gradient is that of both products
@@ -117,7 +130,7 @@ def _scan_backward(cell: Cell, reverse: bool, saved, gradients):
         dkernel, drecurrent = jnp.split(dkernels, [x.shape[-1]])
     else:
         dkernel, drecurrent = _over_all_steps(x, dwx), _over_all_steps(h, duh)
-    dparams = drest | {"kernel": dkernel, "recurrent_kernel": drecurrent}
+    dparams = _as(rest, drest) | {"kernel": dkernel, "recurrent_kernel": drecurrent}
     if "bias" in params:
         dparams["bias"] = dwx.sum((0, 1))
     return dparams, None, dstate, dwx @ kernel.T, None

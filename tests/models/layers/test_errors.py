@@ -72,6 +72,9 @@ AT_ONCE = [
     (lambda: MLP(dropout=1.5).build(), "[0, 1), not 1.5"),
     (lambda: LeNet(dropout=-1).build(), "[0, 1), not -1"),
     (lambda: ViT(stochastic_depth=1.0).build(), "[0, 1), not 1.0"),
+    (lambda: ViT(stochastic_depth=2.0, depth=1).build(), "[0, 1), not 2.0"),
+    (lambda: ViT(depth=0).build(), "at least 1 block, not 0"),
+    (lambda: ConvNeXt(depths=(1,), widths=(8,), stochastic_depth=2.0).build(), "[0, 1), not 2.0"),
     (lambda: ConvNeXt(depths=(3, 3)).build(), "2 depths and 4 widths"),
     (lambda: ConvNeXt(stem="big").build(), "the stem is 'imagenet' or 'small', not 'big'"),
 ]
@@ -80,6 +83,7 @@ WITH_INPUT = [
     (conv(4, 3), (2, 8), "takes [B, H, W, C] or [B, T, C], not an array of shape (2, 8)"),
     (conv(4, 3), (2, 4, 4, 4, 3), "not an array of shape (2, 4, 4, 4, 3)"),
     (conv(4, 0), IMAGES, "0 is no size for 2 spatial axes"),
+    (conv(4, 3.0), IMAGES, "3.0 is no size for 2 spatial axes"),
     (conv(4, (3, 3, 3)), IMAGES, "(3, 3, 3) is no size for 2 spatial axes"),
     (conv(4, (3, 3)), SEQUENCES, "(3, 3) is no size for 1 spatial axes"),
     (conv(4, 3, stride=0), IMAGES, "0 is no size"),
@@ -139,6 +143,11 @@ def test_refused_at_once(make, message):
 def test_refused_with_the_input(layer, shape, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         jax.eval_shape(chain(layer).init, jax.random.key(0), jax.ShapeDtypeStruct(shape, jnp.float32))
+
+
+def test_a_shape_is_no_spec():
+    with pytest.raises(ValueError, match=r"takes images \[B, H, W, C\].*not \(2, 28, 28, 1\)"):
+        LeNet().build().init(jax.random.key(0), (2, 28, 28, 1))
 
 
 def test_a_carried_state_that_does_not_fit_is_refused():

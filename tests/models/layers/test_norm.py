@@ -55,7 +55,7 @@ def test_statistics_are_float32_when_the_input_is_not(layer):
 
 @pytest.mark.parametrize("layer", [batch_norm(), layer_norm(), group_norm(2)])
 def test_gradients_of_scale_and_bias_are_summed_in_float32(layer):
-    """A CPU would sum in float32 anyway; others stop at 256 where they add ones in bfloat16."""
+    """A sum in bfloat16 stops at 256 where it adds ones."""
     params, state = layer.init(KEY, X)
     params, x = jax.tree.map(lambda a: a.astype(jnp.bfloat16), (params, X))
     gradient = jax.grad(lambda params: layer.apply(params, state, x, train=True)[0].astype(jnp.float32).sum())

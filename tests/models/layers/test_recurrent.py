@@ -231,6 +231,14 @@ def test_read_outs_know_the_lengths():
     np.testing.assert_allclose(mean_step(y), y.mean(1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint32])
+def test_lengths_may_be_of_any_integers(dtype):
+    y = jnp.arange(2 * 300.0).reshape(2, 300, 1)
+    lengths = np.array([0, 100])
+    for read in (last_step, mean_step):
+        np.testing.assert_array_equal(read(Padded(y, lengths.astype(dtype))), read(Padded(y, lengths)))
+
+
 @pytest.mark.parametrize(
     ("lengths", "message"),
     [
