@@ -63,6 +63,8 @@ class Augment:
             raise UserError(f"--augment.resized-crop is a share of the area, 0 to 1, not {self.resized_crop}")
         if not 0 <= self.hue <= 0.5:
             raise UserError(f"--augment.hue lies in [0, 0.5], not {self.hue}")
+        if self.shift and self.resized_crop:
+            raise UserError("--augment.shift has no part in --augment.resized-crop, which moves images by itself")
         if self.jitter > 1:
             raise UserError(f"--augment.jitter lies in [0, 1], not {self.jitter}")
 
@@ -208,6 +210,7 @@ def _coloured(augment: Augment, key: jax.Array, x: jax.Array, info: Info) -> jax
         return x
     white, keys = info.pixel_max or 1.0, jax.random.split(key, 5)
     x = x.astype(jnp.float32) / white
+    least, most = jnp.minimum(x.min((1, 2, 3), keepdims=True), 0), jnp.maximum(x.max((1, 2, 3), keepdims=True), 1)
     shape = (len(x), 1, 1, 1)
     if augment.jitter:
         brightness, contrast, saturation = (
@@ -219,7 +222,7 @@ def _coloured(augment: Augment, key: jax.Array, x: jax.Array, info: Info) -> jax
     if augment.hue:
         x = pixels.turn_hue(x, jax.random.uniform(keys[3], shape[:1], minval=-augment.hue, maxval=augment.hue))
     if augment.jitter or augment.hue:
-        x = x.clip(0, 1)
+        x = x.clip(least, most)  # 0 and 1, but for images in units of their own
     if augment.pca_noise:
         spread, axes = np.linalg.eigh(np.reshape(info.x_covariance, (3, 3)))  # axes[:, i] goes with spread[i]
         noise = augment.pca_noise * jax.random.normal(keys[4], (len(x), 3))

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import errno
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -38,7 +39,8 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
 
 `purezoo COMMAND --help` explains a command, `purezoo train CONFIG --help` every setting of a config.
 CONFIG is a name from `purezoo list`, or the path of your own Python file, which is run.
-Exit codes: 0 done, 2 something for you to mend, 130 stopped by Ctrl-C, 143 stopped by SIGTERM (both after saving).
+Exit codes: 0 done, 2 something for you to mend, 130 stopped by Ctrl-C, 143 stopped by SIGTERM (both after
+saving; a second one stops at once).
 """
 
 
@@ -56,9 +58,9 @@ def run(args: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return stop.code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:  # before there was anything to save, or a second signal, whose number it holds
         print("\nstopped", file=sys.stderr)
-        return 130
+        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
     except BrokenPipeError:  # the reader of a pipe has gone, which is no error of ours
         hush()
         return 0

@@ -14,8 +14,8 @@ LARGEST_GRID = 10_000  # images in a picture
 
 @dataclass(frozen=True)
 class EvalFlags:
-    """The metrics of a finished run on one of its splits: every example exactly once. Of several seeds mean and
-    deviation, and `together` the metrics of their average prediction: of the ensemble, which `predict` uses."""
+    """The metrics of a finished run on one of its splits: every example exactly once. Of several seeds the mean and the
+    deviation; of classes and numbers also, as `together`, those of their average prediction, which `predict` gives."""
 
     split: str = "test"
     """train, validation or test"""

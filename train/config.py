@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import types
 import typing
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -155,7 +156,12 @@ def experiment_of(module: ModuleType, name: str) -> Experiment:
         raise UserError(f"{name}: the model {model.__name__} must be a dataclass with a build() method")
     if not getattr(model, "__dataclass_params__").frozen:  # noqa: B009
         raise UserError(f"{name}: {model.__name__} must be frozen: @dataclass(frozen=True)")
-    to_json(experiment)  # raises for a field that no config.json could hold
+    for part, hint in typing.get_type_hints(Experiment).items():
+        if not _comes_back(hint, value := getattr(experiment, part)):
+            raise UserError(
+                f"{name}: config.json cannot hold the {part} {value}. Fields are numbers, strings, dataclasses, and "
+                "tuples, lists or dicts of them, annotated as what they are"
+            )
     return experiment
 
 
@@ -163,6 +169,8 @@ def to_json(value: Any) -> Any:
     """Plain JSON of an experiment. The model and the task carry their class's name as "type"."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        if "type" in fields:
+            raise UserError(f"{type(value).__name__}: a field of a config cannot be named 'type', as its class is")
         open_type = callable(getattr(value, "build", None)) or callable(getattr(value, "loss", None))
         return ({"type": f"{type(value).__module__}:{type(value).__qualname__}"} if open_type else {}) | fields
     if isinstance(value, dict):
@@ -176,9 +184,12 @@ def to_json(value: Any) -> Any:
 
 def from_json(kind: Any, value: Any) -> Any:
     """The inverse of `to_json`; `kind` is the class or annotation expected. Raises UserError for what does not fit."""
+    arms = [arm for arm in typing.get_args(kind) if arm is not type(None)]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType) and len(arms) == 1:  # X | None
+        kind, arms = arms[0], typing.get_args(arms[0])
     if isinstance(value, dict) and "type" in value:
         kind, value = _open_type(value["type"]), {k: v for k, v in value.items() if k != "type"}
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and value is not None:
         hints = typing.get_type_hints(kind)
         unknown = set(value) - {f.name for f in dataclasses.fields(kind)}
         if unknown:
@@ -187,10 +198,31 @@ def from_json(kind: Any, value: Any) -> Any:
             )
         return kind(**{name: from_json(hints[name], item) for name, item in value.items()})
     if isinstance(value, list):
-        inner = (typing.get_args(kind) or (Any,))[0]
-        items = [from_json(inner, item) for item in value]
-        return items if typing.get_origin(kind) is list else tuple(items)
+        each = arms if typing.get_origin(kind) is tuple and arms[-1] is not ... else arms[:1] * len(value)
+        items = [from_json(inner, item) for inner, item in zip(each or [Any] * len(value), value, strict=True)]
+        return items if list in (kind, typing.get_origin(kind)) else tuple(items)
+    if isinstance(value, dict) and len(arms) == 2:
+        return {
+            arms[0](key) if arms[0] in (int, float) else key: from_json(arms[1], item) for key, item in value.items()
+        }
     return value
+
+
+def _comes_back(kind: Any, value: Any) -> bool:
+    """Whether config.json can hold a field's value. Raises UserError for what JSON has nothing like."""
+    record = json.loads(json.dumps(to_json(value)))
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return _comparable(from_json(kind, record)) == _comparable(value)
+    return False
+
+
+def _comparable(value: Any) -> Any:
+    """With tuples for lists, and each dataclass beside its type."""
+    if dataclasses.is_dataclass(value):
+        return type(value), [_comparable(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        return {key: _comparable(item) for key, item in value.items()}
+    return tuple(map(_comparable, value)) if isinstance(value, list | tuple) else value
 
 
 def save(folder: Path, experiment: Experiment, code: bytes | None) -> None:

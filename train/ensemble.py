@@ -13,7 +13,7 @@ from .data.info import Kind
 from .init import Init
 from .steps import Functions, functions
 
-KINDS: tuple[Kind, ...] = ("classification", "regression", "segmentation", "language")  # of runs that have an average
+KINDS: tuple[Kind, ...] = ("classification", "regression", "segmentation")  # whose outputs have an average
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,6 @@ class Ensemble:
     members: int
     kind: Kind
     """of the task, which tells whether outputs are logits"""
-
-    @property
-    def carry(self) -> bool:
-        """As of the members: whether each batch goes on where the last one ended."""
-        return bool(getattr(self.network, "carry", False))
 
     def build(self) -> Model:
         model = as_model(self.network.build())

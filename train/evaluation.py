@@ -13,7 +13,7 @@ from .data.order import masked_batches
 from .steps import Functions
 from .tasks import Task
 
-AHEAD = 8  # batches of evaluation that are dispatched before the first is waited for
+AHEAD = 2  # batches of evaluation that are dispatched before the first is waited for
 FEW = 1000  # examples of a stream that are shown
 Totals = dict[str, tuple[np.ndarray, np.ndarray]]  # name -> (sum, count), float64, with a leading axis of seeds
 
@@ -32,6 +32,8 @@ def add_up(batches: Iterable[dict], seeds: int = 1, received: Sequence[int] = ()
         for name, (total, count) in with_seed_axis(jax.device_get(metrics), seeds).items():
             old = sums.get(name, (0, 0))
             sums[name] = (old[0] + total, old[1] + count)
+
+    def stop_after_signal() -> None:
         if received:
             raise Stopped
 
@@ -39,8 +41,10 @@ def add_up(batches: Iterable[dict], seeds: int = 1, received: Sequence[int] = ()
         waiting.append(metrics)
         if len(waiting) > AHEAD:
             add(waiting.popleft())
+        stop_after_signal()
     for metrics in waiting:
         add(metrics)
+        stop_after_signal()
     return sums
 
 
@@ -64,8 +68,7 @@ def of_seed(sums: Totals, seed: int) -> Totals:
 
 def evaluate_split(functions: Functions, task: Task, weights: dict, dataset: Dataset, split: str, batch: int):
     """The metrics of one run's weights on a split, and the totals they come from."""
-    evaluate = jax.jit(functions.evaluate)
-
+    evaluate, weights = jax.jit(functions.evaluate), jax.device_put(weights)
     rows = dataset.splits[split]
     with contextlib.closing(batches(dataset, rows, min(batch, len(rows)))) as found:
         sums = of_seed(add_up(in_order(evaluate, functions.begin(weights), found)), 0)
@@ -94,7 +97,7 @@ def errors_of_split(functions: Functions, weights: dict, dataset: Dataset, split
     """How badly each example of a split is restored, [N] float32 in the order of its rows; of a stream those that can
     be read."""
     assert functions.errors is not None
-    errors, rows = jax.jit(functions.errors), dataset.splits[split]
+    errors, weights, rows = jax.jit(functions.errors), jax.device_put(weights), dataset.splits[split]
     with contextlib.closing(batches(dataset, rows, min(batch, len(rows)))) as found:
         return np.concatenate([np.asarray(errors(weights, one["x"]))[one["weight"] > 0] for one in found])
 
@@ -106,7 +109,7 @@ def predict_rows(functions: Functions, weights: dict, x: Examples, batch: int) -
 
 def compute_rows(function: Callable, weights: dict, x: Examples, batch: int) -> np.ndarray:
     """`function(weights, x [B, ...])` for raw inputs x [N, ...]: [N, ...], computed in batches of one size."""
-    compiled = jax.jit(function)
+    compiled, weights = jax.jit(function), jax.device_put(weights)
     parts = [
         np.asarray(compiled(weights, take(x, rows)))[: int(weight.sum())]
         for rows, weight in masked_batches(np.arange(number_of(x)), min(batch, number_of(x)))

@@ -47,11 +47,12 @@ class Memory:
     before_s: float = 0.0  # of it in processes that were stopped, before the one that goes on
     train_s: float = 0.0  # of it in training steps
     skipped: list[int] = field(default_factory=list)  # examples of a stream that could not be read, whatever the seed
+    evaluated: int = -1  # the step of the last evaluation; -1: of an older checkpoint, which came after its evaluation
 
     @classmethod
     def fresh(cls, seeds: int, higher_is_better: bool) -> "Memory":
         worst = -1e30 if higher_is_better else 1e30
-        return cls([worst] * seeds, [0] * seeds, [0] * seeds, [0] * seeds)
+        return cls([worst] * seeds, [0] * seeds, [0] * seeds, [0] * seeds, evaluated=0)
 
 
 def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: list[int], folder: Path,
@@ -85,7 +86,7 @@ def fit(experiment: Experiment, dataset: Dataset, programs: Programs, seeds: lis
             run, memory = programs.init(hyper, start(seeds)), Memory.fresh(len(seeds), higher)
         step, score = _step(run), None
         feed = stack.enter_context(programs.feed(seeds, step, steps))
-        pending = is_mark(step) and _counted(run)  # a signal came before the evaluation of this step
+        pending = is_mark(step) and 0 <= memory.evaluated < step  # a signal came before this step's evaluation
         history = History(folder, step - 1 if pending else step)
         started = time.perf_counter() - memory.run_s
         saved, size, heap = time.perf_counter(), 1, Heap()
@@ -151,17 +152,13 @@ def _evaluate(experiment, dataset, programs, run, step, seeds, memory, history, 
                 raise UserError(f"--train.monitor {train.monitor}: no validation example has what it is measured on")
             values.append(line["validation"][train.monitor])
         lines.append(line)
+    memory.evaluated = step
     history.write([line for line, stopped in zip(lines, memory.stopped, strict=True) if not stopped])
     if values:
         run = programs.keep_best(run, _better(values, step, train, memory, is_higher_better(task, train.monitor)))
     progress.evaluated(step, epoch, _average(lines, "train"), _average(lines, "validation"))
     run = run._replace(sums=programs.place(jax.tree.map(np.zeros_like, jax.device_get(run.sums))))
     return run, float(np.mean(values)) if values else None
-
-
-def _counted(run: RunState) -> bool:
-    """Whether there were steps since the last evaluation."""
-    return any(np.any(leaf) for leaf in jax.tree.leaves(jax.device_get(run.sums)))
 
 
 def is_higher_better(task: Task, metric: str) -> bool:
@@ -232,7 +229,7 @@ def signals() -> Iterator[list[int]]:
 
     def handle(number, frame):
         if received:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         received.append(number)
 
     (heard, tell), over = os.pipe(), threading.Event()
@@ -258,7 +255,7 @@ def _note_if_late(heard: int, over: threading.Event) -> None:
         while number := pipe.read(1):
             if number[0] in (signal.SIGINT, signal.SIGTERM) and not noted and not over.wait(LATE_SECONDS):
                 noted, name = True, signal.Signals(number[0]).name
-                late = "The run stops after its next step or batch of evaluation, once that is compiled"
+                late = "The run stops after its compilation, step, batch of evaluation or pictures"
                 print(f"\n{name}: heard. {late}", file=sys.stderr)
 
 

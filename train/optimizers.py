@@ -56,8 +56,9 @@ class Optimizer:
     clip: float = 0.0
     """scale a longer gradient down to this norm; 0: never"""
     weight_decay: float = 0.0
-    """shrink kernels (never biases) by this share of the learning rate at each step; where the optimiser has no weight
-    decay of its own it is added to the gradient, as is usual for sgd"""
+    """shrink kernels by this share of the learning rate at each step: all parameters of two axes or more, to which also
+    a bias belongs that has the shape of an image; where the optimiser has no weight decay of its own it is added to the
+    gradient, as is usual for sgd"""
     l1: float = 0.0
     """add this times the sum of absolute kernel weights to the loss"""
     l2: float = 0.0
@@ -185,7 +186,7 @@ def schedule_factory(name: str) -> Callable:
 
 
 def kernels(params):
-    """True for the leaves that weight decay and penalties act on: matrices and higher, not biases or scales."""
+    """True for the leaves that weight decay and penalties act on: arrays of two axes or more."""
     return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
 
 

@@ -121,11 +121,11 @@ def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
     if job.options.resume and (home / "summary.json").is_file() and (home / "model.safetensors").is_file():
         done = read_json(home / "summary.json")
         return done | {"time": done["time"] | {"before_s": done["time"]["run_s"]}}
-    home.mkdir(exist_ok=True)
     one = single(job.experiment, seed)
     Progress(0, job.options.quiet).note(f"seed {seed}")
-    start_folder(home, one, job.dataset, job.code)
-    return train_one(dataclasses.replace(job, experiment=one), seed, home)
+    with locked(home, resume=True):  # nobody else resumes it by itself
+        start_folder(home, one, job.dataset, job.code)
+        return train_one(dataclasses.replace(job, experiment=one), seed, home)
 
 
 def train_together(job: Job, seeds: list[int], folder: Path) -> list[dict]:

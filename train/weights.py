@@ -20,7 +20,7 @@ def save(path: Path, weights: dict) -> None:
 
     part = path.with_suffix(".part")
     try:
-        save_file({name: np.ascontiguousarray(leaf) for name, leaf in named(weights).items()}, part)
+        save_file({name: np.asarray(leaf, order="C") for name, leaf in named(weights).items()}, part)
     except SafetensorError as error:
         code = re.search(r"os error (\d+)", str(error))
         if code is None:
@@ -54,6 +54,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path} has a dtype that is not read, such as float8") from error
 
 
+def floating(array: Any) -> bool:
+    return bool(jnp.issubdtype(array.dtype, jnp.floating))
+
+
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
     """What keeps the arrays that were found from being those expected, one sentence for each name."""
     wrong = []
@@ -62,7 +66,7 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[s
             wrong.append(f"it has no '{name}'.{nearest(name, set(found) - set(expected))}")
         elif found[name].shape != leaf.shape:
             wrong.append(f"'{name}' has shape {found[name].shape}, the network needs {leaf.shape}")
-        elif not jnp.issubdtype(found[name].dtype, jnp.floating):
+        elif found[name].dtype != leaf.dtype and not (floating(found[name]) and floating(leaf)):
             wrong.append(f"'{name}' has dtype {found[name].dtype}, the network needs {leaf.dtype}")
     for name in sorted(set(found) - set(expected)):
         wrong.append(f"it has '{name}', which the network has not.{nearest(name, set(expected) - set(found))}")

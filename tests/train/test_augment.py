@@ -148,6 +148,12 @@ def test_jitter_and_hue_stay_in_range_and_leave_grey_without_colour():
     assert x.mean((1, 2, 3)).std() > 5
 
 
+def test_colours_of_images_in_units_of_their_own_are_not_cut_off():
+    x = np.random.default_rng(0).uniform(-1, 1, (B, H, W, 3)).astype(np.float32)
+    found = changed(Augment(jitter=1e-4), batch(x), info=replace(INFO, pixel_max=1.0))["x"]
+    np.testing.assert_allclose(found, x, atol=1e-3)
+
+
 def test_a_whole_turn_of_the_hue_is_none_and_half_a_turn_exchanges_the_colours():
     x = jnp.asarray(np.random.default_rng(0).uniform(size=(2, 4, 4, 3)), jnp.float32)
     np.testing.assert_allclose(turn_hue(x, jnp.ones(2)), x, atol=1e-5)
@@ -242,6 +248,11 @@ def test_shuffled_pixels_have_no_views_and_no_crop():
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(UserError, match=f"--augment.{next(iter(wrong)).replace('_', '-')}"):
         Augment(**wrong)
+
+
+def test_a_resized_crop_moves_images_by_itself():
+    with pytest.raises(UserError, match=r"--augment\.shift has no part in --augment\.resized-crop"):
+        Augment(shift=2, resized_crop=0.5)
 
 
 def test_a_run_with_everything_trains_and_evaluates_whole_images(purezoo, tmp_path):

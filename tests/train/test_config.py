@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -78,6 +78,28 @@ def test_every_config_loads_and_survives_json():
         experiment, source = config.load_config(name)
         assert source is None
         assert from_json(Experiment, to_json(experiment)) == experiment
+
+
+@dataclass(frozen=True)
+class Block:
+    width: int = 3
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Fields of all kinds that come back from JSON."""
+
+    head: Block | None = Block()
+    none: Block | None = None
+    widths: dict[int, int] = field(default_factory=lambda: {1: 2})
+    named: dict[str, Block] = field(default_factory=lambda: {"a": Block(5)})
+    pair: tuple[int, Block] = (1, Block(4))
+    blocks: tuple[Block, ...] = (Block(6), Block(7))
+    listed: list[tuple[int, float]] = field(default_factory=lambda: [(1, 0.5)])
+
+
+def test_fields_come_back_by_their_annotations():
+    assert from_json(Blocks, json.loads(json.dumps(to_json(Blocks())))) == Blocks()
 
 
 def test_what_is_no_json_is_refused():
@@ -197,11 +219,28 @@ def test_config_json_can_name_networks_and_tasks_alone(purezoo, digits_run, tmp_
             "a config holds numbers",
         ),
         (
+            "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Block:\n    width: int = 3\n"
+            "@dataclass(frozen=True)\nclass Net:\n    head: object = Block()\n    def build(self): ...\n",
+            "config.json cannot hold the model Net(head=Block(width=3))",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Net:\n    type: str = 'relu'\n"
+            "    def build(self): ...\n",
+            "a field of a config cannot be named 'type'",
+        ),
+        (
             "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Net:\n    def build(self): ...\n",
             "a layer is",
         ),
     ],
-    ids=["missing import", "not frozen", "a function as a field", "nothing built"],
+    ids=[
+        "missing import",
+        "not frozen",
+        "a function as a field",
+        "a field of no type",
+        "a name that is taken",
+        "nothing built",
+    ],
 )
 def test_a_beginners_mistakes(purezoo, tmp_path, text, said):
     (tmp_path / "mine.py").write_text(

@@ -1,7 +1,6 @@
 """What the seeds of a run predict together."""
 
 import json
-import shutil
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,6 @@ from purezoo.train.ensemble import KINDS, Ensemble
 from purezoo.train.evaluation import predict_rows
 from purezoo.train.folder import load_data
 from purezoo.train.serve import open_run
-
-from .conftest import train
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -42,15 +39,6 @@ def test_eval_tells_how_good_the_seeds_are_together(purezoo, seeds_run):
     assert found["accuracy"] == pytest.approx((chance.argmax(-1) == dataset.y[rows]).mean())
     assert found["loss"] == pytest.approx(-np.log(chance[np.arange(len(rows)), dataset.y[rows]]).mean(), rel=1e-5)
     assert f"together {found['loss']:.6f}" in purezoo("eval", seeds_run)[1]
-
-
-def test_networks_that_carry_their_state_each_carry_their_own(purezoo, text_file, tmp_path):
-    small = ("--model.vocabulary", "21", "--model.hidden", "8", "--model.embedding", "4", "--data.window", "16")
-    short = ("--train.batch-size", "4", "--train.epochs", "1", "--train.seeds", "2")
-    run = train(tmp_path / "carried", "lstm_text", "--data.source", str(text_file), *small, *short)
-    shutil.copy(run / "seed-0" / "model.safetensors", run / "seed-1" / "model.safetensors")
-    found = json.loads(purezoo("eval", run, "--json")[1])
-    assert found["together"] == pytest.approx(found["metrics"], rel=1e-5)
 
 
 def test_what_has_no_average_is_not_averaged(purezoo, denoising_run):

@@ -33,6 +33,16 @@ def test_a_transposed_view_is_saved_as_it_reads(tmp_path):
     np.testing.assert_array_equal(load_file(tmp_path / "view")["w"], view)
 
 
+def test_scalars_and_counters_come_back_as_they_were(tmp_path):
+    tree = {"params": {"slope": np.float32(0.25)}, "state": {"steps": np.array([7], np.int32)}}
+    weights.save(tmp_path / "model.safetensors", tree)
+    found = weights.load(tmp_path / "model.safetensors", tree)
+    assert (found["params"]["slope"].shape, found["params"]["slope"]) == ((), 0.25)
+    assert (found["state"]["steps"].dtype, found["state"]["steps"]) == (np.int32, 7)
+    with pytest.raises(UserError, match="'steps' has dtype int32, the network needs float32"):
+        weights.load(tmp_path / "model.safetensors", tree | {"state": {"steps": np.ones(1, np.float32)}})
+
+
 def change(path, name, value=None):
     arrays = load_file(path)
     arrays.pop(name, None)

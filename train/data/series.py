@@ -182,7 +182,7 @@ def _even_steps(times: list[str]) -> Even | None:
     unit, from days to fractions of a second; else None."""
     as_written, month = _as_written(times), "-01" if times[0].count("-") == 2 else ""
     readings: tuple[tuple[Callable, Callable], ...] = (
-        (_compact_dates, lambda date: str(date).replace("-", "")),
+        (_compact_dates, lambda date: re.sub(r"\D", "", str(date))),
         (_numbers, lambda number: f"{number:.14g}"),
         (_months, lambda date: f"{date}{month}"),
         (_dates, as_written),
@@ -218,9 +218,13 @@ def _months(times: list[str]) -> np.ndarray | None:
 
 
 def _compact_dates(times: list[str]) -> np.ndarray | None:
-    """Of dates such as 20240131."""
-    whole = all(re.fullmatch(r"\d{8}", time) for time in times)
-    return _dates([f"{time[:4]}-{time[4:6]}-{time[6:]}" for time in times]) if whole else None
+    """Of dates without separators, from months to seconds: 202401, 20240131, 2024013112, ... of the years 1500 to 2199:
+    the others are rather numbers."""
+    length = len(times[0])
+    if any(len(time) != length or not re.fullmatch(r"(1[5-9]|2[01])\d\d(\d\d){1,5}", time) for time in times):
+        return None
+    parts = [[time[:4], *(time[i : i + 2] for i in range(4, length, 2))] for time in times]
+    return _dates(["-".join(part[:3]) + ("T" + ":".join(part[3:]) if part[3:] else "") for part in parts])
 
 
 def _dates(times: list[str]) -> np.ndarray | None:
