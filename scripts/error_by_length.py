@@ -14,7 +14,7 @@ import numpy as np
 
 from purezoo.errors import UserError
 from purezoo.train.evaluation import examples, predict_rows
-from purezoo.train.folder import load_data
+from purezoo.train.folder import load_data, new_file
 from purezoo.train.serve import open_run, seed_folders
 
 
@@ -23,9 +23,9 @@ def main() -> int:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, help="picture to draw; it must not exist yet")
     args = parser.parse_args()
-    if args.out and args.out.exists():
-        parser.error(f"{args.out} exists already")
     try:
+        if args.out:
+            new_file(args.out, "--out", ".png")
         lengths, found = by_length(args.run)
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

@@ -70,10 +70,10 @@ def judged(run: Path, classifier: Path, drawing: Drawing, count: int, seed: int,
     judge, own, functions, judge_weights = open_run(home, trust=False, views="one")
     if own.kind != "classification" or (own.shape, own.classes) != (info.shape, info.classes):
         raise UserError(f"{classifier} does not tell the classes of the images that {run} draws")
-    labels = drawing.labels(experiment, info, count)
-    if count < 2 or count % len(info.classes) or labels.min() < 0:
+    told = drawing.labels(experiment, info, 1).min() >= 0
+    if count < 2 or count % len(info.classes) or not told:
         raise UserError(f"--count is a multiple of {len(info.classes)}, all classes that are drawn, not {count}")
-    dataset = load_data(judge, home, data_dir)
+    labels, dataset = drawing.labels(experiment, info, count), load_data(judge, home, data_dir)
     features = feature_function(functions.predict, judge_weights, own)
     reference = moments(features(examples(dataset, dataset.splits["test"])[0])[0])
 

@@ -73,6 +73,11 @@ def measure(experiment: config.Experiment, code: bytes | None, path: Path | None
         raise UserError(f"{experiment.data.source} has fewer than 3 classes, one of which could be left out")
     if not hasattr(experiment.task, "errors"):
         raise UserError(f"{type(experiment.task).__name__} restores nothing, so it has no anomaly score")
+    if not hasattr(experiment.model.build(), "encode"):
+        name = type(experiment.model).__name__
+        raise UserError(f"{name} makes no code, whose width is that of the PCA it is compared with")
+    if path and not path.parent.is_dir():
+        raise UserError(f"--json {path}: there is no folder {path.parent}")
     settings = config.to_json(experiment)
     record: Any = {"settings": settings, "left_out": {}}
     if path and path.exists():

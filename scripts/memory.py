@@ -29,8 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from purezoo.errors import UserError
 from purezoo.models import RNN, TCN
 from purezoo.models.rnn import CELLS
+from purezoo.train.folder import new_file
 
 SYMBOLS, COPIED = 8, 3
 KERNEL = 5  # of the temporal convolutions
@@ -132,8 +134,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="picture to draw; it must not exist yet")
     parser.add_argument("--json", type=Path, help="file of the results, which are added to those that it holds")
     args = parser.parse_args()
-    if args.out and args.out.exists():
-        parser.error(f"{args.out} exists already")
+    try:
+        if args.out:
+            new_file(args.out, "--out", ".png")
+    except UserError as error:
+        parser.error(str(error))
+    if args.json and not args.json.parent.is_dir():
+        parser.error(f"--json {args.json}: there is no folder {args.json.parent}")
     if min(args.lags) < 2 or min(args.seeds, args.steps, args.hidden) < 1:
         parser.error("a lag is at least 2, and there is at least one seed, one step and one unit")
     if args.steps % EVERY or not 0 < args.rate < math.inf:
@@ -142,10 +149,12 @@ def main() -> int:
         found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     except (OSError, ValueError) as error:
         parser.error(f"{args.json} holds no results: {error}")
+    asked = []
     for lag in args.lags:
         for problem in args.problems:
             for cell in args.cells:
                 name = f"{problem} {cell} {lag} hidden {args.hidden} steps {args.steps} rate {args.rate} x{args.seeds}"
+                asked.append(name)
                 if name not in found:
                     found[name] = one(problem, cell, lag, args)
                     if args.json:
@@ -154,7 +163,7 @@ def main() -> int:
                 steps = ", ".join(map(str, found[name]["steps"]))
                 print(f"{problem:8} lag {lag:5} {cell:15} {accuracy}  after {steps} steps", flush=True)
     if args.out:
-        draw(found, args.out)
+        draw([found[name] for name in asked], args.out)
     return 0
 
 
@@ -171,12 +180,11 @@ def one(problem: str, cell: str, lag: int, args) -> dict:
     return {"problem": problem, "cell": cell, "lag": lag, "accuracy": accuracy, "steps": steps, "seconds": seconds}
 
 
-def draw(found: dict[str, dict], path: Path) -> None:
+def draw(rows: list[dict], path: Path) -> None:
     """Accuracy against lag, all cells, a line each: the mean of the seeds, and from the worst to the best."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    rows = list(found.values())
     problems = [name for name in PROBLEMS if any(row["problem"] == name for row in rows)]
     for axes, problem in zip(figure.subplots(1, len(problems), squeeze=False)[0], problems, strict=True):
         for cell in dict.fromkeys(row["cell"] for row in rows):

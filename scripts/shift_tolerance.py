@@ -14,7 +14,7 @@ import numpy as np
 
 from purezoo.errors import UserError
 from purezoo.train.evaluation import predict_rows
-from purezoo.train.folder import load_arrays
+from purezoo.train.folder import load_arrays, new_file
 from purezoo.train.serve import open_run, seed_folders
 
 
@@ -25,9 +25,9 @@ def main() -> int:
     parser.add_argument("--data-dir", default="", help="folder of the data's files, where it has moved since the runs")
     parser.add_argument("--out", type=Path, help="picture to draw; it must not exist yet")
     args = parser.parse_args()
-    if args.out and args.out.exists():
-        parser.error(f"{args.out} exists already")
     try:
+        if args.out:
+            new_file(args.out, "--out", ".png")
         found = {run: accuracies(run, range(args.most + 1), args.data_dir) for run in args.runs}
     except UserError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")

@@ -186,7 +186,7 @@ def from_json(kind: Any, value: Any) -> Any:
     """The inverse of `to_json`; `kind` is the class or annotation expected. Raises UserError for what does not fit."""
     arms = [arm for arm in typing.get_args(kind) if arm is not type(None)]
     if typing.get_origin(kind) in (typing.Union, types.UnionType) and len(arms) == 1:  # X | None
-        kind, arms = arms[0], typing.get_args(arms[0])
+        kind, arms = arms[0], list(typing.get_args(arms[0]))
     if isinstance(value, dict) and "type" in value:
         kind, value = _open_type(value["type"]), {k: v for k, v in value.items() if k != "type"}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and value is not None:

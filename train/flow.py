@@ -14,7 +14,7 @@ from ..models.flows import NO_CLASS, Noisy
 from ..models.vae import draws
 from .data import Dataset, Info
 from .data.info import Kind
-from .tasks import DRAW_SEED, Loss, Sums, keys_of
+from .tasks import DRAW_SEED, Loss, Sums, check_whole, keys_of
 
 PATHS = 0xF10  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 LOOKS = 8  # times at which an example that is no row of the data is looked at
@@ -46,11 +46,8 @@ class FlowMatching:
 
     def check_data(self, dataset: Dataset) -> None:
         """UserError for pixels of which it is unclear what they are the whole numbers of."""
-        x, info = dataset.x, dataset.info
-        if isinstance(x, np.ndarray) and is_whole(info) and np.any(x != np.floor(x)):
-            raise UserError(
-                f"{info.source} has pixels up to {info.pixel_max:g} that are no whole numbers: scale them to 0 to 1"
-            )
+        if isinstance(dataset.x, np.ndarray) and is_whole(dataset.info):
+            check_whole(dataset.x, dataset.info)
 
     def check_network(self, network: Any, info: Info) -> None:
         """UserError for a network that is told other classes than the data have."""
@@ -77,9 +74,12 @@ class FlowMatching:
 
         return loss
 
-    def errors(self, info: Info) -> Callable:
+    def errors(self, info: Info) -> Callable | None:
         """(apply, params, state, x) -> each example's loss [B] without its class, from one noise, the same for all, at
-        LOOKS times: how strange it is. Graham et al. 2022, arXiv:2211.07740."""
+        LOOKS times: how strange it is. Graham et al. 2022, arXiv:2211.07740. None where every example is trained with
+        its class: of those without, the network has learned nothing."""
+        if info.classes and self.unlabelled == 0:
+            return None
 
         def errors(apply, params, state, x):
             start, label = jnp.broadcast_to(jax.random.key(DRAW_SEED), len(x)), jnp.full(len(x), NO_CLASS)

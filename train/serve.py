@@ -138,6 +138,10 @@ def predict_files(
         raise UserError(f"--masks {masks} is no folder")
     if false_alarms != FALSE_ALARMS and info.kind != "reconstruction":
         raise UserError(f"--false-alarms is for runs that restore examples, and {folder} learned a {info.kind}")
+    if info.kind == "reconstruction" and opened[0][2].errors is None:
+        raise UserError(
+            f"{folder} has learned nothing of examples without a class: train it with --task.unlabelled 0.1"
+        )
     limit = threshold_or_note(folder, homes, false_alarms) if info.kind == "reconstruction" else None
     for path in files if info.kind == "forecast" else ():
         steps = forecast_of(path, opened)

@@ -32,6 +32,14 @@ def keys_of(rows: jax.Array, n: int) -> jax.Array:
     return split(rows)
 
 
+def check_whole(x: np.ndarray, info: Info) -> None:
+    """UserError for pixels of which it is unclear what they are the whole numbers of."""
+    if np.any(x != np.floor(x)):
+        raise UserError(
+            f"{info.source} has pixels up to {info.pixel_max:g} that are no whole numbers: scale them to 0 to 1"
+        )
+
+
 class Task(Protocol):
     """What the loop needs of a task. `kind` tells the data how to read the targets."""
 

@@ -12,10 +12,9 @@ import numpy as np
 from ..errors import UserError
 from ..models.vae import VAEOutput, draws
 from .data import Dataset, Info
-from .data.examples import Ragged
 from .data.info import Kind
 from .reconstruction import own_unit
-from .tasks import Loss, Sums, keys_of
+from .tasks import Loss, Sums, check_whole, keys_of
 
 OBSERVATION = 0x0B5  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 ACTIVE = 0.01  # a unit is active where its posterior mean varies more than this (Burda et al. 2015, section 5.2)
@@ -63,10 +62,13 @@ class Variational:
 
     def check_data(self, dataset: Dataset) -> None:
         """UserError for data that the likelihood gives no probability."""
-        if self.likelihood == "gaussian" or dataset.stream is not None:
+        values = dataset.x
+        if dataset.stream is not None or not isinstance(values, np.ndarray):
             return
-        values = dataset.x.x if isinstance(dataset.x, Ragged) else dataset.x
-        assert isinstance(values, np.ndarray)
+        if self.likelihood == "gaussian":
+            if dataset.info.pixel_max == LEVELS - 1:
+                check_whole(values, dataset.info)
+            return
         self.check_values(values, dataset.info, dataset.info.source)
         highest, white = float(values.max()), dataset.info.pixel_max or 1.0
         if highest < white * DARK:

@@ -53,6 +53,8 @@ def test_what_has_no_classes_or_no_score_is_refused(script, tmp_path, monkeypatc
         (("denoising_digits", "--data.source", "bare.npz"), "has fewer than 3 classes"),
         (("denoising_digits", "--data.classes", "3", "5"), "has fewer than 3 classes"),
         (("mlp_digits",), "Classification restores nothing"),
+        (("flow_digits",), "FlowUNet makes no code"),
+        (("denoising_digits", "--json", "nowhere/found.json"), "there is no folder nowhere"),
         (("denoising_digits", "--json", "torn.json"), "torn.json holds no results"),
         (("denoising_digit",), "Did you mean 'denoising_digits'?"),
     ):

@@ -43,7 +43,9 @@ def test_table_picture_and_a_file_that_is_gone_on_with(module, script, monkeypat
         assert code == 2
         return errors
 
-    assert "exists already" in refused("--out", "memory.png")
+    assert "is there already" in refused("--out", "memory.png")
+    assert "is to be a file NAME.png in a folder that exists" in refused("--out", "nowhere/memory.png")
+    assert "there is no folder nowhere" in refused("--json", "nowhere/found.json")
     assert "the steps are a multiple of 40" in refused("--steps", 90)
     assert "the rate is above 0" in refused("--rate", "nan")
     assert "a lag is at least 2" in refused("--lags", 1)

@@ -26,4 +26,4 @@ def test_table_and_picture_of_runs(purezoo, script):
     assert Path("shifts.png").stat().st_size > 5000
     code, _, errors = script("pooled", "--out", "shifts.png")
     assert code == 2
-    assert "exists already" in errors
+    assert "is there already" in errors

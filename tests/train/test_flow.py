@@ -196,6 +196,7 @@ def test_classes_are_drawn_in_turn_where_they_were_told(record):
         with pytest.raises(UserError, match="this one was told none"):
             drawing.labels(free, record, 2)
     always = replace(told, task=FlowMatching(unlabelled=0))
+    assert always.task.errors(record) is None, "it has learned nothing of what has no class"
     with pytest.raises(UserError, match="is for a network trained with"):
         Drawing(guidance=2).labels(always, record, 2)
 

@@ -219,6 +219,7 @@ def test_a_collapsed_posterior_is_told(purezoo):
 def test_what_does_not_go_together_is_refused(purezoo, vae_run, digits_run, tmp_path):
     np.savez("negative.npz", x=random.normal(size=(30, 8, 8, 1)).astype(np.float32))
     np.savez("dark.npz", x=random.integers(0, 17, (30, 8, 8, 1)))
+    np.savez("odd.npz", x=random.uniform(0, 200, (30, 8, 8, 1)).astype(np.float32))
     (tmp_path / "mine.png").write_text("mine")
     few = ("--train.batch-size", 4)
     for args, message in (
@@ -229,6 +230,10 @@ def test_what_does_not_go_together_is_refused(purezoo, vae_run, digits_run, tmp_
         (
             ("train", "vae_mnist", "--data.source", "dark.npz", *few),
             "has values of at most 16, and white is taken to be 255",
+        ),
+        (
+            ("train", "vae_mnist", "--data.source", "odd.npz", "--task.likelihood", "gaussian", *few),
+            "has pixels up to 255 that are no whole numbers",
         ),
         (("train", *VAE, "--model.latent", 0), "a code has at least 1 number"),
         (

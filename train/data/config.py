@@ -20,7 +20,8 @@ class Data:
     """Where the examples come from and how they are split into training, validation and test examples.
 
     A split that the source brings along is kept; what is missing is drawn once, by `split_seed`, and recorded in
-    the run's folder. With classes each split has the proportions of the whole.
+    the run's folder. With classes each split has the proportions of the whole; of a stream of TFDS only about, as its
+    labels are not known before it is read.
     """
 
     source: str = "digits"
@@ -88,6 +89,44 @@ class Data:
     """a picture that cannot be read: stop with its name, or skip it (its example has weight 0) and count it"""
 
     def __post_init__(self):
+        if not (self.source in NAMED or self.file or self.has_pictures):
+            raise UserError(
+                f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
+                "tfds:NAME, folder:PATH, text:PATH, and paths to folders and to .csv, .npz, .txt and .ts files."
+            )
+        self._refuse_without_part()
+        self._refuse_values()
+        self._refuse_together()
+
+    def _refuse_without_part(self) -> None:
+        """UserError for the first setting that is given and has no part in this source."""
+        text, series, pictures, csv = self.file == ".txt", self.is_series, self.has_pictures, self.file == ".csv"
+        parts = {
+            "dir": (self.source in ("mnist", "idx") or self.source.startswith("tfds:"), "mnist, idx and TFDS"),
+            "target": (csv, "CSV files"),
+            "tokens": (text, "texts"),
+            "window": (text or series, "texts and series"),
+            "time": (csv, "CSV files"),
+            "horizon": (series, "series"),
+            "fill": (series or self.file == ".ts", ".ts files and series"),
+            "features": (self.folder is not None, "folders of recordings"),
+            "rate": (self.folder is not None, "folders of recordings"),
+            **dict.fromkeys(
+                ("size", "channels", "test_split", "workers", "on_error"), (pictures, "folders of pictures and TFDS")
+            ),
+        }
+        for name, (has_part, what) in parts.items():
+            if getattr(self, name) != getattr(Data, name) and not has_part:
+                mend = ": name the column of its time with --data.time" if csv and name == "horizon" else ""
+                raise UserError(
+                    f"--data.{name.replace('_', '-')} is for {what}, and the source is '{self.source}'{mend}."
+                )
+        if self.stream == "yes" and not pictures:
+            raise UserError(f"Folders of pictures and TFDS can be streamed, and the source is '{self.source}'.")
+        if self.source == "idx" and not self.dir:
+            raise UserError("The source 'idx' needs --data.dir, the folder of the IDX files.")
+
+    def _refuse_values(self) -> None:
         if not 0 < self.test < 1:
             raise UserError(f"--data.test is {self.test}: it must lie between 0 and 1, both excluded.")
         if not 0 <= self.validation < 1:
@@ -98,10 +137,20 @@ class Data:
             raise UserError(f"--data.examples is a number of training examples, or 0, not {self.examples}.")
         if self.steps < 0:
             raise UserError(f"--data.steps is a number of steps, or 0, not {self.steps}.")
-        if self.rate < 0 or 0 < self.rate < 1000:
-            raise UserError(f"--data.rate is a number of samples a second, at least 1000, or 0, not {self.rate}.")
-        if self.fill and self.file != ".ts" and not self.is_series:
-            raise UserError(f"--data.fill is for .ts files and series, and the source is '{self.source}'.")
+        if self.rate < 0 or 0 < self.rate < 2000:
+            raise UserError(f"--data.rate is a number of samples a second, at least 2000, or 0, not {self.rate}.")
+        for name in ("window", "horizon"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--data.{name} is at least 1, not {getattr(self, name)}.")
+        if self.split_seed < 0:
+            raise UserError(f"--data.split-seed is {self.split_seed}: it must not be negative.")
+        if not 0 <= self.size <= LARGEST:
+            raise UserError(f"--data.size is a number of pixels up to {LARGEST}, or 0, not {self.size}.")
+        if not -1 <= self.workers <= MOST_WORKERS:
+            raise UserError(f"--data.workers is a number of processes up to {MOST_WORKERS}, or -1, not {self.workers}.")
+
+    def _refuse_together(self) -> None:
+        """UserError for settings that exclude one another."""
         if self.fill == "linear" and self.is_series:
             raise UserError(
                 "--data.fill linear is for .ts files: in a series the line to the next value tells what is to be "
@@ -109,47 +158,14 @@ class Data:
             )
         if self.fill == "skip" and not self.is_series:
             raise UserError(f"--data.fill skip is for rows that a series lacks, and the source is '{self.source}'.")
-        for name in ("window", "horizon"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--data.{name} is at least 1, not {getattr(self, name)}.")
-        if self.time and self.file != ".csv":
-            raise UserError(f"--data.time names a column of a CSV file, and the source is '{self.source}'.")
         if self.time and self.target:
             raise UserError("With --data.time all other columns are forecast: no --data.target.")
         if self.is_series and (self.classes or self.examples or self.shuffle_pixels or self.steps):
             raise UserError("--data.classes, .examples, .shuffle-pixels and .steps are not for series to forecast.")
-        if self.split_seed < 0:
-            raise UserError(f"--data.split-seed is {self.split_seed}: it must not be negative.")
-        if self.source == "idx" and not self.dir:
-            raise UserError("The source 'idx' needs --data.dir, the folder of the IDX files.")
-        if self.size < 0:
-            raise UserError(f"--data.size is a number of pixels, or 0, not {self.size}.")
-        if not -1 <= self.workers <= MOST_WORKERS:
-            raise UserError(f"--data.workers is a number of processes up to {MOST_WORKERS}, or -1, not {self.workers}.")
-        if self.size > LARGEST:
-            raise UserError(f"--data.size is a number of pixels up to {LARGEST}, not {self.size}.")
-        if not (self.source in NAMED or self.file or self.has_pictures):
-            raise UserError(
-                f"Unknown data source '{self.source}'.{nearest(self.source, NAMED)} There are {', '.join(NAMED)}, "
-                "tfds:NAME, folder:PATH, text:PATH, and paths to folders and to .csv, .npz, .txt and .ts files."
-            )
-        for name in ("size", "channels", "test_split"):
-            if getattr(self, name) and not self.has_pictures:
-                raise UserError(
-                    f"--data.{name.replace('_', '-')} is for folders of pictures and TFDS, and the source is "
-                    f"'{self.source}'."
-                )
-        if self.stream == "yes" and not self.has_pictures:
-            raise UserError(f"Folders of pictures and TFDS can be streamed, and the source is '{self.source}'.")
-        if self.stream == "yes" and (self.classes or self.examples):
-            raise UserError("--data.classes and --data.examples are for data in memory, not for --data.stream yes.")
         if self.file == ".txt" and (self.classes or self.examples or self.shuffle_pixels or self.steps):
             raise UserError("--data.classes, .examples, .shuffle-pixels and .steps are not for texts.")
-        if self.horizon != 1 and not self.is_series:
-            mend = ": name the column of its time with --data.time" if self.file == ".csv" else ""
-            raise UserError(f"--data.horizon is for series, and {self.source} is read as none{mend}.")
-        if self.target and self.file != ".csv":
-            raise UserError(f"--data.target names a column of a CSV file, and the source is '{self.source}'.")
+        if self.stream == "yes" and (self.classes or self.examples):
+            raise UserError("--data.classes and --data.examples are for data in memory, not for --data.stream yes.")
 
     @property
     def is_series(self) -> bool:

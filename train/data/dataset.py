@@ -115,11 +115,15 @@ def load(data: Data, kind: Kind, splits: Splits | None = None) -> Dataset:
 
 def _stream(data: Data, kind: Kind) -> Stream | None:
     """How to read the source's pictures, where it is one of pictures with classes. Nothing is read yet."""
+    recordings = data.folder is not None and data.folder.is_dir() and holds_recordings(data.folder)
+    if not recordings:
+        _refuse_flags(data, ("features", "rate"), "recordings", "pictures")
     if kind == "segmentation" and data.folder is not None:
-        _refuse_flags(data, ("stream", "on_error", "test_split"), "masks")
+        _refuse_flags(data, ("stream", "workers", "on_error", "test_split"), "pictures with classes", "masks")
         return None
-    if data.folder is not None and data.folder.is_dir() and holds_recordings(data.folder):
-        _refuse_flags(data, ("stream", "on_error", "test_split", "size", "channels"), "recordings")
+    if recordings:
+        others = ("stream", "workers", "on_error", "test_split", "size", "channels")
+        _refuse_flags(data, others, "pictures with classes", "recordings")
         if kind != "classification":
             raise UserError(f"The recordings of {data.source} have classes: use a classification task.")
         return None
@@ -132,17 +136,18 @@ def _stream(data: Data, kind: Kind) -> Stream | None:
         if data.stream == "yes" or data.size or data.channels:
             raise UserError(f"{data.source} holds no pictures of bytes with class labels: they alone can be streamed.")
         return None
-    if data.folder is None and not data.size and pictures.shape is None and data.stream != "yes":
+    read_whole = data.stream != "yes" and data.on_error == "stop"
+    if data.folder is None and not data.size and pictures.shape is None and read_whole:
         return None  # whether they are all of one size is seen when they are read into memory
     return open_stream(data, pictures)
 
 
-def _refuse_flags(data: Data, names: tuple[str, ...], what: str) -> None:
-    """UserError for the first of these settings that was given."""
+def _refuse_flags(data: Data, names: tuple[str, ...], whose: str, what: str) -> None:
+    """UserError for the first of these settings that was given, where the source is a folder with something else."""
     given = [name for name in names if getattr(data, name) != getattr(Data, name) and getattr(data, name) != "no"]
     if given:
         flag = f"--data.{given[0].replace('_', '-')} {getattr(data, given[0])}"
-        raise UserError(f"{flag} is for pictures with classes, and {data.source} is a folder with {what}.")
+        raise UserError(f"{flag} is for {whose}, and {data.source} is a folder with {what}.")
 
 
 def _load_stream(data: Data, kind: Kind, stream: Stream, splits: Splits | None) -> Dataset:

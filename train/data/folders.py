@@ -175,7 +175,12 @@ def _folders(folder: Path) -> list[Path]:
 
 def walk(folder: Path) -> Iterator[str]:
     """The path of each file in a folder and the folders in it, in the order of their names."""
-    for place, folders, files in os.walk(folder):
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:  # a link to what it lies in
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if name[0] != "." and name not in NOT_CLASSES)
         for name in sorted(files):
             if name[0] != ".":

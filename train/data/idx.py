@@ -21,7 +21,9 @@ FILES = {  # MNIST's names; the kind of each (3 dimensions: images, 1: labels) i
 
 def find_idx(folder: str) -> dict[str, Path]:
     """The four files in `folder`, by what they hold; {} where none is there. UserError where some are missing."""
-    found = {}
+    found: dict[str, Path] = {}
+    if not folder:
+        return found
     for what, name in FILES.items():
         spellings = (name, name.replace("-idx", ".idx"))
         paths = [Path(folder).expanduser() / f"{spelling}{end}" for spelling in spellings for end in ("", ".gz")]

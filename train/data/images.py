@@ -54,7 +54,7 @@ def opened(file: Path | BinaryIO, name: object) -> Iterator["Image"]:
             if image.width * image.height > PIXEL_LIMIT:
                 raise UserError(f"{name} has {image.width} x {image.height} pixels; at most {PIXEL_LIMIT:,} are read.")
             yield image
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Exception as error:  # Pillow has no error in common for what it finds in a damaged file
         raise UserError(f"{name} cannot be read as a picture: {error or type(error).__name__}.") from error

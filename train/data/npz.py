@@ -6,6 +6,7 @@ Beside x there may be lengths: then x holds sequences of these lengths one after
 import math
 import zipfile
 import zlib
+from lzma import LZMAError
 from pathlib import Path
 from tokenize import TokenError
 
@@ -18,7 +19,10 @@ from .ragged import joined
 from .raw import Raw, as_examples, check_finite, check_memory, white
 from .split import NAMES
 
-BROKEN = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, TokenError)
+BROKEN = (
+    OSError, ValueError, EOFError, RuntimeError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, LZMAError, TokenError,
+)  # fmt: skip
 
 
 def read_npz(path: Path, kind: Kind) -> Raw:

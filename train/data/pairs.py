@@ -55,7 +55,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not text in UTF-8.") from error
     if not 2 <= len(names) <= UNLABELLED or len(set(names)) < len(names):

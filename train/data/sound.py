@@ -113,7 +113,10 @@ def _features(samples: np.ndarray, features: Features, rate: int) -> np.ndarray:
     options.frame_opts.dither = 0  # the same features every time
     options.frame_opts.snip_edges = False  # a frame also of a recording that is shorter than one
     options.mel_opts.num_bins = MELS
-    computer = make(options)
+    try:
+        computer = make(options)
+    except ValueError as error:  # bands that are narrower than the spectrum's lines
+        raise UserError(f"{rate} samples a second are too few for the bands of {features}: {error}") from error
     least = -(-rate // 200)  # half the step between frames, from which on there is one
     samples = np.pad(samples, (0, max(0, least - len(samples))))
     computer.accept_waveform(rate, (samples * 32768).tolist())

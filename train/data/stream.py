@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -213,7 +214,7 @@ def open_stream(data: Data, pictures: Pictures) -> Stream:
     """The stream of a source's pictures. UserError where their shape is not known."""
     shape = (data.size, data.size, pictures.channels) if data.size else pictures.shape
     if shape is None:
-        raise UserError(f"The pictures of {data.source} have different sizes: choose one with --data.size.")
+        raise UserError(f"The pictures of {data.source} may have different sizes: choose one with --data.size.")
     return Stream(pictures, shape, data.size, data.workers, data.on_error)
 
 
@@ -226,7 +227,8 @@ def read_all(stream: Stream, name: str) -> Raw:
     """All pictures decoded into memory. Those that cannot be read are left out where `on_error` says skip."""
     pictures, total = stream.pictures, sum(stream.pictures.sizes.values())
     check_memory(total * int(np.prod(stream.shape)), f"{name} ({total:,} pictures of {list(stream.shape)})")
-    log.warning("Decoding the %s pictures of %s, for the first time only.", f"{total:,}", name)
+    once = ", for the first time only" if stream.on_error == "stop" else ""  # with gaps they are not cached
+    log.warning("Decoding the %s pictures of %s%s.", f"{total:,}", name, once)
     x, y, good = decode(stream, np.arange(total))
     parts = np.split(good, np.cumsum(list(pictures.sizes.values()))[:-1])
     sizes = {split: int(part.sum()) for split, part in zip(pictures.sizes, parts, strict=True)}
@@ -260,10 +262,6 @@ def decode(stream: Stream, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
             log.warning("Skipped: %s", failure.message)
 
     with ThreadPoolExecutor(cores()) as pool:
-        try:
-            for _ in pool.map(read, range(len(rows))):
-                pass
-        except UserError:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for begin in range(0, len(rows), 1000):  # of all at once the futures would need more memory than small pictures
+            deque(pool.map(read, range(begin, min(begin + 1000, len(rows)))), 0)
     return x, y, good

@@ -89,7 +89,8 @@ def peek_ts(path: Path, fill: Fill) -> tuple[tuple[int, ...], int]:
 def _files(path: Path) -> dict[str, Path]:
     for part in PARTS.values():
         if path.stem.upper().endswith(part):
-            both = {name: path.with_stem(path.stem[: -len(part)] + other) for name, other in PARTS.items()}
+            stem, same = path.stem[: -len(part)], str.upper if path.stem.endswith(part) else str.lower
+            both = {name: path.with_stem(stem + same(other)) for name, other in PARTS.items()}
             if all(file.is_file() for file in both.values()):
                 return both
     return {"train": path}

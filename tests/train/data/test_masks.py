@@ -113,7 +113,7 @@ def test_data_without_masks_are_refused(source, message):
 
 def test_folder_of_images_and_masks(tmp_path):
     x, y = folder(tmp_path)
-    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n")
+    (tmp_path / "classes.txt").write_text("road\nsky\ncar\n", encoding="utf-8-sig")  # as Windows writes it
     (tmp_path / "images" / "notes.txt").write_text("not a picture")
     data = Data(f"folder:{tmp_path}")
     dataset = load(data, KIND)

@@ -139,13 +139,22 @@ def test_times_without_even_steps_are_neighbours(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"source": "a.csv", "horizon": 3}, r"--data\.horizon is for series, and a\.csv .*--data\.time"),
+        (
+            {"source": "a.csv", "horizon": 3},
+            r"--data\.horizon is for series, and the source is 'a\.csv': .*--data\.time",
+        ),
         ({"source": "a.txt", "steps": 3}, r"\.steps are not for texts"),
-        ({"source": "a.npz", "time": "day"}, r"--data\.time names a column of a CSV file, and the source is 'a\.npz'"),
+        ({"source": "a.npz", "time": "day"}, r"--data\.time is for CSV files, and the source is 'a\.npz'"),
         ({"source": "sunspots", "fill": "linear"}, r"--data\.fill linear is for \.ts .*tells what is to be forecast"),
-        ({"window": 0}, r"--data\.window is at least 1, not 0\.$"),
+        ({"source": "sunspots", "window": 0}, r"--data\.window is at least 1, not 0\.$"),
         ({"steps": -1}, r"--data\.steps is .* not -1\.$"),
-        ({"rate": 999}, r"--data\.rate is .* not 999\.$"),
+        ({"source": "folder:a", "rate": 1999}, r"--data\.rate is .* not 1999\.$"),
+        ({"dir": "a"}, r"--data\.dir is for mnist, idx and TFDS, and the source is 'digits'"),
+        ({"source": "a.csv", "tokens": "bytes"}, r"--data\.tokens is for texts"),
+        ({"source": "wine", "window": 5}, r"--data\.window is for texts and series"),
+        ({"source": "a.npz", "features": "mfcc"}, r"--data\.features is for folders of recordings"),
+        ({"source": "a.txt", "on_error": "skip"}, r"--data\.on-error is for folders of pictures and TFDS"),
+        ({"source": "mnist", "workers": 2}, r"--data\.workers is for"),
     ],
 )
 def test_each_setting_has_its_own_message(settings, said):

@@ -53,6 +53,14 @@ def test_a_recording_shorter_than_a_frame_has_one(tmp_path, samples, rate, featu
         assert np.isfinite(x).all()
 
 
+def test_too_few_samples_a_second_are_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(50, rate=1000), 1000)
+    with pytest.raises(UserError, match="1000 samples a second are too few for the bands of log_mel"):
+        read_recording(tmp_path / "a.wav", "log_mel", 1000)
+    assert Data(source="folder:a", rate=2000).rate == 2000
+    assert read_recording(tmp_path / "a.wav", "log_mel", 2000)[0].shape[1] == MELS
+
+
 def test_a_folder_of_recordings(tmp_path, caplog):
     root = folder_of(tmp_path / "tones")
     soundfile.write(root / "high" / "0.wav", tone(2000, rate=16000), 16000)  # the first; the commonest rate counts
@@ -105,6 +113,7 @@ def test_a_broken_recording_is_named(tmp_path, damage, said):
     ("settings", "kind", "said"),
     [
         ({"stream": "yes"}, "classification", "--data.stream yes is for pictures with classes, and"),
+        ({"workers": 2}, "classification", "--data.workers 2 is for pictures with classes, and"),
         ({}, "regression", "use a classification task"),
     ],
 )

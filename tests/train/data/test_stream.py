@@ -148,9 +148,26 @@ def test_in_memory_bad_pictures_stop_or_are_left_out(folder):
     broken_pictures(folder)
     with pytest.raises(UserError, match=r"blue/\w+\.\w+ (cannot be read|has 10000).*--data\.on-error skip"):
         load(source(folder, stream="no"), "classification")
-    for _ in range(2):  # the second from the cache
+    for _ in range(2):
         data = load(source(folder, stream="no", on_error="skip"), "classification")
         assert (len(data.x), data.skipped) == (24, {12, 13, 14})
+
+
+def test_what_could_not_be_read_is_tried_again(folder):
+    path = sorted((folder / "blue").iterdir())[0]
+    good, time = path.read_bytes(), path.stat().st_mtime_ns
+    for content, n in ((bytes(len(good)), 23), (good, 24)):  # of one length and time, as for a disk that was away
+        path.write_bytes(content)
+        os.utime(path, ns=(time, time))
+        assert len(load(source(folder, stream="no", on_error="skip"), "classification").x) == n
+
+
+def test_linked_folders_are_followed_but_not_in_circles(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    paint(elsewhere / "more.png", COLOURS["blue"])
+    (folder / "blue" / "linked").symlink_to(elsewhere)
+    (folder / "blue" / "circle").symlink_to(folder / "blue")
+    assert len(load(source(folder, stream="no"), "classification").x) == 25
 
 
 def test_the_cache_follows_files_that_keep_their_length(tmp_path):
@@ -344,6 +361,8 @@ def test_tfds_pictures_are_streamed_and_decoded_here(photos):
     memory = load(tfds_source(photos, test_split="validation", on_error="skip", stream="no"), "classification")
     assert memory.stream is None
     assert memory.info.counts["test"] == 8
+    with pytest.raises(UserError, match=r"may have different sizes: choose one with --data\.size"):
+        load(tfds_source(photos, stream="no", on_error="skip", size=0), "classification")
 
 
 def test_a_tfds_stream_names_what_it_stops_at(photos, tmp_path):

@@ -3,9 +3,11 @@
 import io
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -225,6 +227,20 @@ def test_a_damaged_cache_is_rebuilt_with_a_note(prepared, tmp_path, monkeypatch,
         caplog.clear()
         load(data, "classification")
         assert not caplog.records
+
+
+def test_what_nobody_used_for_a_month_leaves_the_cache(prepared, tmp_path, monkeypatch):
+    monkeypatch.setenv("PUREZOO_CACHE", str(tmp_path))
+    data = Data("tfds:pets", dir=str(prepared))
+    load(data, "classification")
+    (file,) = cached_files(tmp_path)
+    old, new = file.with_name("pets-old.npz"), file.with_name("pets-new.npz.1.tmp")
+    for path, days in ((old, 31), (new, 29), (file, 31)):
+        path.touch()
+        os.utime(path, (time.time() - days * 86400,) * 2)
+    load(data, "classification")  # which is a use
+    load(Data("wine"), "classification")  # which writes to it
+    assert (file.exists(), new.exists(), old.exists()) == (True, True, False)
 
 
 def test_the_cache_follows_the_prepared_files(pets, tmp_path, monkeypatch):

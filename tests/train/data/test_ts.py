@@ -28,10 +28,11 @@ def test_dimensions_steps_and_labels(tmp_path):
     assert peek(Data(source=str(path))) == ((3, 2), 2)
 
 
-@pytest.mark.parametrize("named", ["Toy_TRAIN.ts", "Toy_TEST.ts"])
+@pytest.mark.parametrize("named", ["Toy_TRAIN.ts", "Toy_TEST.ts", "toy_train.ts", "toy_test.ts"])
 def test_the_archives_pair_gives_the_test(tmp_path, named):
-    written(tmp_path)
-    written(tmp_path, LINES[:2], name="Toy_TEST.ts")
+    train, test = ("Toy_TRAIN.ts", "Toy_TEST.ts") if named[0] == "T" else ("toy_train.ts", "toy_test.ts")
+    written(tmp_path, name=train)
+    written(tmp_path, LINES[:2], name=test)
     dataset = load(Data(source=str(tmp_path / named), validation=0), "classification")
     assert dataset.info.counts == {"train": 12, "test": 2}
     assert dataset.splits["test"].tolist() == [12, 13]
