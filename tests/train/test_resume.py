@@ -19,6 +19,7 @@ from purezoo.errors import Interrupted
 from purezoo.train import evaluation, loop
 from purezoo.train import run as runs
 from purezoo.train.config import load_config
+from purezoo.train.folder import locked
 from purezoo.train.loop import read_history
 
 from .conftest import QUICK
@@ -128,6 +129,10 @@ def test_other_runs_stopped_twice(purezoo, interrupt, tmp_path, what):
     assert purezoo("train", *args, "--out", straight)[0] == 0
     interrupt(signal.SIGTERM, 2)
     assert purezoo("train", *args, "--out", stopped)[0] == 143
+    if "one by one" in what:
+        with locked(stopped / "seed-0", resume=True):  # somebody goes on with it by itself
+            code, _, errors = purezoo("train", "--resume", stopped, *QUICK)
+            assert (code, "another process trains in" in errors) == (2, True)
     interrupt(signal.SIGINT, 7 if "one by one" in what else 2)
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 130
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
@@ -160,6 +165,16 @@ def test_a_signal_ends_an_evaluation_which_is_made_up_for(purezoo, monkeypatch, 
     assert not (stopped / "summary.json").exists()
     assert purezoo("train", "--resume", stopped, *QUICK)[0] == 0
     assert results(stopped) == results(straight)
+
+
+def test_a_second_signal_stops_at_once_with_a_code_of_its_own(purezoo, monkeypatch, tmp_path):
+    def write_and_stop(self, new):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop.History, "write", write_and_stop)
+    code, _, errors = purezoo("train", *OTHERS["LeNet"], "--out", "run")
+    assert (code, errors.strip().splitlines()[-1]) == (143, "stopped")
 
 
 def damage(checkpoint: Path, how: str) -> None:
