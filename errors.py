@@ -18,6 +18,11 @@ class Interrupted(Exception):
         super().__init__(self.name)
 
 
+def printable(text: str) -> str:
+    """The text with escapes for what would move the cursor or change colours, as names of foreign files may."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Of a device, as XLA says it, or of Python."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

@@ -93,8 +93,8 @@ class Augment:
             )
         if info.pixel_order is not None and (self.crop or self.views != "one"):
             raise UserError("--augment.crop and views are not for images whose pixels --data.shuffle-pixels exchanged")
-        if info.kind == "segmentation" and (self.mixup or self.cutmix or self.views != "one"):
-            raise UserError("--augment.mixup, cutmix and views are for one label an image, not for one a pixel")
+        if info.kind == "segmentation" and (self.crop or self.mixup or self.cutmix or self.views != "one"):
+            raise UserError("--augment.crop, mixup, cutmix and views are for one label an image, not for one a pixel")
         if info.kind == "reconstruction" and (self.crop or self.mixup or self.cutmix or self.views != "one"):
             raise UserError("--augment.crop, mixup, cutmix and views are not for images that are to be restored")
 

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import errno
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import Interrupted, UserError, is_out_of_memory, nearest
+from ..errors import Interrupted, UserError, is_out_of_memory, nearest, printable
 from .commands import encode, evaluate, generate, predict, probe
 from .flags import parse, parse_experiment, words
 from .progress import hush
@@ -40,7 +39,7 @@ A functional model zoo for JAX: networks as pure functions, trained from config 
 `purezoo COMMAND --help` explains a command, `purezoo train CONFIG --help` every setting of a config.
 CONFIG is a name from `purezoo list`, or the path of your own Python file, which is run.
 Exit codes: 0 done, 2 something for you to mend, 130 stopped by Ctrl-C, 143 stopped by SIGTERM (both after
-saving; a second one stops at once).
+saving; another one, 3 seconds later or more, stops at once).
 """
 
 
@@ -58,9 +57,9 @@ def run(args: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return stop.code
-    except KeyboardInterrupt as stop:  # before there was anything to save, or a second signal, whose number it holds
+    except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
-        return 128 + (stop.args[0] if stop.args else signal.SIGINT)
+        return 130
     except BrokenPipeError:  # the reader of a pipe has gone, which is no error of ours
         hush()
         return 0
@@ -97,7 +96,7 @@ def command(args: list[str]) -> int:
 
 
 def complain(message: str) -> int:
-    print(f"purezoo: {message}", file=sys.stderr)
+    print(f"purezoo: {printable(message)}", file=sys.stderr)
     return 2
 
 

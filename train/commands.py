@@ -43,7 +43,7 @@ def evaluate(args: list[str]) -> int:
     if len(found) != 1:
         raise UserError("evaluate which run? purezoo eval RUN, with the folder of a finished run")
     if flags.batch_size < 0:
-        raise UserError(f"--batch-size is at least 1, not {flags.batch_size}")
+        raise UserError(f"--batch-size is a number of examples, or 0 for that of the run, not {flags.batch_size}")
     if flags.samples < 0:
         raise UserError(f"--samples is a number of draws for each example, or 0, not {flags.samples}")
     if flags.steps < 1:
@@ -84,7 +84,8 @@ class PredictFlags:
     """reconstruction: an example is an anomaly where its error exceeds the one that this share of the validation
     examples exceeds"""
     masks: str = ""
-    """segmentation: a folder for the class of each pixel, written as NAME.png with a palette; no file is replaced"""
+    """segmentation: a folder for the class of each pixel that the network sees, written as NAME.png with a palette, in
+    the size of the run's pictures; no file is replaced"""
     trust: bool = False
     """run the config file that the run's folder brings along"""
 

@@ -218,19 +218,25 @@ def total_steps(experiment: Experiment, dataset: Dataset) -> int:
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of being stopped by them; a second one stops at once.
+    """Collects SIGINT and SIGTERM instead of being stopped by them. Another one that comes soon, as from a key that is
+    pressed twice, changes nothing; a later one ends the process at once, where something does not come to its end.
 
     A compilation, which may take minutes, goes before: then a note tells that the signal was heard.
     """
     received: list[int] = []
+    since = 0.0
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
     def handle(number, frame):
-        if received:
-            raise KeyboardInterrupt(number)
-        received.append(number)
+        nonlocal since
+        if not received:
+            since = time.monotonic()
+            received.append(number)
+        elif time.monotonic() - since > LATE_SECONDS:
+            os.write(2, b"\nstopped at once: what was saved before is whole\n")
+            os._exit(128 + number)  # Orbax's threads would wait for what they write
 
     (heard, tell), over = os.pipe(), threading.Event()
     os.set_blocking(tell, False)
@@ -255,7 +261,7 @@ def _note_if_late(heard: int, over: threading.Event) -> None:
         while number := pipe.read(1):
             if number[0] in (signal.SIGINT, signal.SIGTERM) and not noted and not over.wait(LATE_SECONDS):
                 noted, name = True, signal.Signals(number[0]).name
-                late = "The run stops after its compilation, step, batch of evaluation or pictures"
+                late = "The run stops after its compilation, step, batch of evaluation or pictures; another ends it now"
                 print(f"\n{name}: heard. {late}", file=sys.stderr)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError, nearest
+from ..errors import UserError, nearest, printable
 from . import config, weights
 from .anomalies import restored, threshold_or_note
 from .augment import Views
@@ -169,7 +169,9 @@ def predict_files(
                 records.append({"input": name, "shares": ranked})
                 if masks:
                     target = Path(masks) / mask_name(own)
-                    if target in found or target.exists():
+                    if target in found:
+                        raise UserError(f"--masks: two of the inputs would be written as {target}")
+                    if target.exists():
                         raise UserError(f"--masks: {target} is there already, and is not replaced")
                     found[target] = mask
         else:
@@ -230,8 +232,9 @@ def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> Non
             values = record[kind]
             writer.writerow([record["input"], *([record["class"]] if classes else []), *(values[n] for n in names)])
         return
-    width = max(len(record["input"]) for record in records)
-    for record in records:
+    names = [printable(record["input"]) for record in records]
+    width = max(map(len, names))
+    for name, record in zip(names, records, strict=True):
         if "restored" in record:
             error, limit, anomaly = (record["restored"].get(key) for key in ("error", "threshold", "anomaly"))
             said = f"error {error:.6g}" + (
@@ -239,7 +242,7 @@ def print_predictions(records: list[dict[str, Any]], form: str, top: int) -> Non
             )
         elif "predicted" not in record:
             best = list((record.get("probabilities") or record["shares"]).items())[:top]
-            said = "  ".join(f"{name} {chance:7.2%}" for name, chance in best)
+            said = "  ".join(f"{printable(found)} {chance:7.2%}" for found, chance in best)
         else:
-            said = "  ".join(f"{name} {value:.6g}" for name, value in record["predicted"].items())
-        print(f"{record['input']:<{width}}  {said}")
+            said = "  ".join(f"{printable(found)} {value:.6g}" for found, value in record["predicted"].items())
+        print(f"{name:<{width}}  {said}")

@@ -30,6 +30,9 @@ class Start:
         self.experiment, self.like = experiment, like
         fresh = experiment.init.fresh
         taken = {name: leaf for name, leaf in weights.named(like).items() if not any_matches(fresh, name)}
+        if experiment.init.source and not taken:
+            nothing = f"--init.fresh {' '.join(fresh)} leaves nothing to take from it"
+            raise UserError(f"--init.from {experiment.init.source}: {nothing}")
         self.spec = taken if experiment.init.source else {}  # shapes of what `start([seed])` gives
         self.read = functools.cache(self._read)
 

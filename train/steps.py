@@ -19,6 +19,7 @@ from .data import Info
 from .data.examples import Ragged
 from .init import frozen, keep_frozen_state, replaced, scaled, whole, without
 
+FRESH = 0xF2E5  # folded into a seed's key for the layers that start anew beside others' weights
 MIRRORING = 0xFFFFFFFF  # folded into a seed's key: no step has this number
 AUGMENTATION = 0xA06  # folded into a step's key, apart from the numbers that `chain` folds in for its layers
 Hyper = dict[str, Any]  # the hyper-parameters that are numbers: arguments of the step, so that runs can differ in them
@@ -124,7 +125,10 @@ def functions(experiment: Experiment, info: Info, steps: int) -> Functions:
         return values.mean(), jax.tree.map(mean, grads), state, jax.tree.map(total, metrics)
 
     def init(hyper: Hyper, start: Mapping = MappingProxyType({})) -> RunState:
-        params, state = (replaced(tree, start) for tree in model.init(jax.random.key(hyper["seed"]), spec))
+        key = jax.random.key(hyper["seed"])
+        if experiment.init.source:  # whose layers may have learned around what this very key once drew
+            key = jax.random.fold_in(key, FRESH)
+        params, state = (replaced(tree, start) for tree in model.init(key, spec))
         opt = optimizers.build(optimizer, steps, hyper).init(without(params, frozen(experiment.init, params, state)))
         key, batch = jax.random.key(0), example_batch(experiment, info)
         metrics = jax.eval_shape(lambda: loss(params, state, prepared(key, 0, batch), key, hyper)[1][1])

@@ -227,6 +227,7 @@ def test_views_average_probabilities_over_mirror_images_and_corners():
         (Augment(pca_noise=0.1), replace(INFO, shape=(H, W, 1)), "pca-noise is for colour images"),
         (Augment(flip=True), replace(INFO, shape=(5,)), "for images"),
         (Augment(mixup=0.2), replace(INFO, kind="segmentation"), "one label an image"),
+        (Augment(crop=8), replace(INFO, kind="segmentation"), "one label an image"),
     ],
 )
 def test_what_does_not_fit_the_data_is_refused(augment, info, said):

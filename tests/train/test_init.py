@@ -175,6 +175,15 @@ def test_json_there_and_back():
 # From files
 
 
+def test_fresh_layers_are_not_those_that_the_source_began_with(steps_of):
+    """Its other layers have learned around these."""
+    source = steps_of(changed(), n=0)[0]
+    start = {name: leaf for name, leaf in weights.named({"p": source.params}).items() if not name.startswith("dense3")}
+    fresh = steps_of(changed(Init("runs/a", fresh=("dense3",))), n=0, start=start)[0]
+    assert np.array_equal(fresh.params["dense2"]["kernel"], source.params["dense2"]["kernel"])
+    assert not np.isin(fresh.params["dense3"]["kernel"], source.params["dense3"]["kernel"]).any()
+
+
 def test_from_a_run(purezoo, digits_run, tmp_path):
     """All but the head; config.json says from what; evaluation and prediction need the folder alone."""
     shutil.copytree(digits_run, "first")
@@ -367,6 +376,7 @@ FILES = {
         "'dense1.bias' has dtype int32, the network needs float32",
     ),
     "not finite": (small(dense1_bias=np.full(16, np.nan, np.float32)), (), "'dense1.bias' holds numbers that are not"),
+    "all fresh": (small(**HEAD), ("--init.fresh", "*"), "--init.fresh * leaves nothing to take from it"),
     "nothing fresh": (
         small(),
         ("--init.fresh", "dens2"),

@@ -160,7 +160,10 @@ def test_masks_replace_nothing(purezoo, scenes_run, digits_run, scene, tmp_path)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "scene.png").write_bytes(scene[0].read_bytes())
     for args, message in (
-        ((scenes_run, scene[0], tmp_path / "b" / "scene.png", "--masks", "new"), "new/scene.png is there already"),
+        (
+            (scenes_run, scene[0], tmp_path / "b" / "scene.png", "--masks", "new"),
+            "two of the inputs would be written as new/scene.png",
+        ),
         ((scenes_run, scene[0], "--masks", scene[1]), "is no folder"),
         ((digits_run, scene[0], "--masks", "new"), "learned a classification"),
     ):

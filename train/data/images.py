@@ -57,7 +57,9 @@ def opened(file: Path | BinaryIO, name: object) -> Iterator["Image"]:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # Pillow has no error in common for what it finds in a damaged file
-        raise UserError(f"{name} cannot be read as a picture: {error or type(error).__name__}.") from error
+        raise UserError(
+            f"{name} cannot be read as a picture: {str(error).rstrip('.') or type(error).__name__}."
+        ) from error
 
 
 def convert(image: "Image", mode: str) -> "Image":

@@ -44,7 +44,7 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
         raise UserError("The run learned a language: `purezoo generate RUN` goes on with a text of yours.")
     path = Path(path).expanduser()
     if not path.is_file():
-        raise UserError(f"There is no file {path}.")
+        raise UserError(f"{path} is no file." if path.exists() else f"There is no file {path}.")
     if path.stat().st_size == 0:
         raise UserError(f"The file {path} is empty.")
     suffix = path.suffix.lower()
@@ -59,6 +59,8 @@ def read_inputs(path: str | Path, info: Info) -> Inputs:
         return _sequences(series.x, [f"{path.name}[{i}]" for i in range(len(series.x))], info, [], path)
     if suffix == ".csv":
         return _read_csv(path, info)
+    if suffix == ".npy":
+        raise UserError(f"{path} is no NPZ: numpy.savez writes one, with an array x.")
     if len(info.shape) == 1:
         raise UserError(f"{path} is no table, and the model was trained on {info.shape[0]} columns: give CSV or NPZ.")
     if len(info.shape) != 3:

@@ -45,7 +45,8 @@ def _class_indices(raw: Raw, source: str) -> tuple[np.ndarray, tuple[str, ...]]:
         )
     seen, counts = np.unique(y[: raw.sizes["train"]], return_counts=True)
     if len(seen) < 2:
-        raise UserError(f"{source} has training examples of {len(seen)} class; at least 2 are needed.")
+        found = "of 1 class" if len(seen) else "of no class"
+        raise UserError(f"{source} has training examples {found}; at least 2 are needed.")
     if raw.classes:
         if (bad := np.flatnonzero((y < 0) | (y >= len(raw.classes)))).size:
             raise UserError(
