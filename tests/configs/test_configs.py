@@ -11,7 +11,8 @@ from purezoo.train.config import config_names, load_config
 def test_config_trains_and_evaluates(purezoo, zoo_folder, text_file, recordings, ts_file, tiny, name):
     experiment, _ = load_config(name)
     own = {"ball": "ball", "lstm_text": text_file, "spoken_digits": recordings, "japanese_vowels": ts_file}
-    folder = ("--data.dir", zoo_folder) if experiment.data.source.endswith("mnist") or name in tiny else ()
+    prepared = experiment.data.source.startswith(("mnist", "tfds:"))
+    folder = ("--data.dir", zoo_folder) if prepared else ()
     folder = ("--data.source", own[name]) if name in own else folder
     flags = (*folder, *tiny.get(name, ()), "--train.epochs", 1, "--no-pictures", "--out", "run")
     code, said, errors = purezoo("train", name, *flags)

@@ -107,6 +107,9 @@ def find_files(data: Data, suffixes: Collection[str], what: str) -> FolderPictur
     if strays:
         passed = f"1 file that is no {what} is" if len(strays) == 1 else f"{len(strays)} files that are no {what}s are"
         log.warning("%s passed over, such as %s.", passed, strays[0])
+    if loose := [path for folder in splits.values() for path in folder.iterdir() if path.suffix.lower() in suffixes]:
+        lie = f"1 {what} lies" if len(loose) == 1 else f"{len(loose)} {what}s lie"
+        log.warning("%s in no class's folder, such as %s.", lie, loose[0])
     if len(classes) < 2:
         raise UserError(f"{splits['train']} holds one class, '{classes[0]}', and at least 2 are needed: class/name")
     return FolderPictures(

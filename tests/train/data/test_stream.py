@@ -242,10 +242,12 @@ def test_given_splits_are_kept_and_strays_passed_over(tmp_path, caplog):
     (tmp_path / "train" / "red" / ".DS_Store").write_bytes(b"\0")
     (tmp_path / "train" / ".cache").mkdir()
     (tmp_path / "README.md").write_text("notes")
+    paint(tmp_path / "train" / "loose.png", (0, 0, 0))
     data = load(Data(str(tmp_path)), "classification")
     assert data.info.counts == {"train": 8, "validation": 4, "test": 6}
     assert data.info.shape == (16, 20, 3)
     assert "1 file that is no picture is passed over" in caplog.text
+    assert f"1 picture lies in no class's folder, such as {tmp_path / 'train' / 'loose.png'}" in caplog.text
     tested = load(Data(str(tmp_path), test_split="validation", validation=0), "classification")
     assert tested.info.counts == {"train": 8, "test": 4}
     with pytest.raises(UserError, match=r"test-split vall: .* holds .*train"):
