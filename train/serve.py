@@ -78,9 +78,8 @@ def evaluate_run(
     steps: int = STEPS,
 ) -> dict[str, Any]:
     """The metrics of a run on a split; of several seeds the mean, the standard deviation, each one's, and those of what
-    they predict together, on average. `views` takes
-    the place of the run's own --augment.views; with `samples`, also the importance-weighted bound of so many codes,
-    or a flow's likelihood by so many probes and `steps` of its ODE.
+    they predict together, on average. `views` takes the place of the run's own --augment.views; with `samples`, also
+    the importance-weighted bound of so many codes, or a flow's likelihood by so many probes and `steps` of its ODE.
 
     Raises UserError for an unknown split, for data that changed since the run and for `steps` of what is no flow.
     """
