@@ -147,10 +147,11 @@ def train(args: list[str]) -> int:
 
 def finished(folder: Path, experiment) -> bool:
     """Whether a run has all that it should leave behind."""
+    from .folder import is_whole
+
     seeds = range(experiment.train.seed, experiment.train.seed + experiment.train.seeds)
     homes = [folder / f"seed-{seed}" for seed in seeds] if len(seeds) > 1 else [folder]
-    files = [folder / "summary.json", *(home / "model.safetensors" for home in homes)]
-    return all(file.is_file() for file in files)
+    return (folder / "summary.json").is_file() and all(map(is_whole, homes))
 
 
 def report(folder: Path, summary: dict) -> int:

@@ -12,6 +12,8 @@ from . import config, data
 from .config import Experiment
 from .data import Dataset, Info
 
+DRAWING = ".drawing"  # in a folder while the pictures of a finished run are drawn
+
 
 @contextlib.contextmanager
 def locked(folder: Path, resume: bool) -> Iterator[None]:
@@ -97,6 +99,12 @@ def new_file(path: Path, flag: str, suffix: str) -> None:
         raise UserError(f"{flag} {path} is to be a file NAME{suffix} in a folder that exists")
     if path.exists():
         raise UserError(f"{flag} {path} is there already, and is not replaced")
+
+
+def is_whole(home: Path) -> bool:
+    """Whether a seed has all in its folder that it should leave behind."""
+    files = (home / "summary.json", home / "model.safetensors")
+    return all(file.is_file() for file in files) and not (home / DRAWING).exists()
 
 
 def write_json(path: Path, record: Any) -> None:

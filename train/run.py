@@ -20,7 +20,7 @@ from .check import check, in_one_program
 from .config import Experiment, write
 from .data import Dataset
 from .evaluation import Stopped, of_seed
-from .folder import load_data, locked, read_json, start_folder, top_folder, write_json
+from .folder import DRAWING, is_whole, load_data, locked, read_json, start_folder, top_folder, write_json
 from .loop import Memory, fit, read_history, signals, total_steps
 from .programs import Programs, compile_programs, make_mesh
 from .progress import Progress
@@ -118,7 +118,7 @@ def train_one(job: Job, seed: int, folder: Path) -> dict:
 def train_in_turn(job: Job, seed: int, folder: Path) -> dict:
     """One of several seeds, in a folder of its own. One that finished before the run was resumed is not repeated."""
     home = folder / f"seed-{seed}"
-    if job.options.resume and (home / "summary.json").is_file() and (home / "model.safetensors").is_file():
+    if job.options.resume and is_whole(home):
         done = read_json(home / "summary.json")
         return done | {"time": done["time"] | {"before_s": done["time"]["run_s"]}}
     one = single(job.experiment, seed)
@@ -173,11 +173,15 @@ def finish(job: Job, one: Experiment, folder: Path, seed: int, place: int, final
         "device": job.device,
         "versions": versions(),
     }
+    drawing = folder / DRAWING
+    if job.options.pictures:
+        drawing.touch()
     write_json(folder / "summary.json", summary)
     if job.options.pictures:  # last, for the results are safe by now
         from . import pictures
 
         pictures.draw(folder, one, job.dataset, job.functions, final, sums, lines)
+    drawing.unlink(missing_ok=True)
     return summary
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from purezoo.errors import Interrupted
-from purezoo.train import evaluation, loop
+from purezoo.train import evaluation, loop, pictures
 from purezoo.train import run as runs
 from purezoo.train.config import load_config
 from purezoo.train.folder import locked
@@ -186,6 +186,22 @@ def test_a_later_signal_stops_at_once_and_a_quick_one_does_not(tmp_path):
         done = subprocess.run(args, capture_output=True, text=True, timeout=300, cwd=tmp_path)
         assert (done.returncode, said in done.stderr) == (143, True), done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_was_killed_while_it_drew_its_pictures_draws_them(purezoo, monkeypatch, tmp_path):
+    args, draw = ("mlp_wine", "--train.epochs", "1", "--quiet"), pictures.draw
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "draw", killed)
+    assert purezoo("train", *args, "--out", "run")[0] == 130
+    assert (tmp_path / "run" / "summary.json").is_file()
+    monkeypatch.setattr(pictures, "draw", draw)
+    assert purezoo("train", "--resume", "run", "--quiet")[0] == 0
+    assert (tmp_path / "run" / "confusion.png").is_file()
+    assert "has finished already" in purezoo("train", "--resume", "run")[1]
+    assert not (tmp_path / "run" / ".drawing").exists()
 
 
 def damage(checkpoint: Path, how: str) -> None:
