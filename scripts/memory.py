@@ -149,12 +149,11 @@ def main() -> int:
         found = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     except (OSError, ValueError) as error:
         parser.error(f"{args.json} holds no results: {error}")
-    asked = []
+    settings = f"hidden {args.hidden} steps {args.steps} rate {args.rate}"
     for lag in args.lags:
         for problem in args.problems:
             for cell in args.cells:
-                name = f"{problem} {cell} {lag} hidden {args.hidden} steps {args.steps} rate {args.rate} x{args.seeds}"
-                asked.append(name)
+                name = f"{problem} {cell} {lag} {settings} x{args.seeds}"
                 if name not in found:
                     found[name] = one(problem, cell, lag, args)
                     if args.json:
@@ -163,7 +162,7 @@ def main() -> int:
                 steps = ", ".join(map(str, found[name]["steps"]))
                 print(f"{problem:8} lag {lag:5} {cell:15} {accuracy}  after {steps} steps", flush=True)
     if args.out:
-        draw([found[name] for name in asked], args.out)
+        draw([row for name, row in found.items() if f" {settings} x" in name], args.out)  # of all lags in the file
     return 0
 
 

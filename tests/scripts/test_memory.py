@@ -36,6 +36,14 @@ def test_table_picture_and_a_file_that_is_gone_on_with(module, script, monkeypat
     assert all(min(row["accuracy"]) > 0.2 for row in found.values())  # guessing gets one in eight
     assert Path("memory.png").stat().st_size > 5000
     monkeypatch.setattr(module, "learn", None)
+    drawn, (row, *_) = [], found.values()
+    more = {f"copying gru 9 hidden {h} steps 80 rate 0.02 x1": row | {"lag": 9, "hidden": h} for h in (8, 16)}
+    Path("found.json").write_text(json.dumps(found | more))
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "draw", lambda rows, path: drawn.extend(rows))
+        assert script(*few, "--cells", "gru", "--out", "more.png")[0] == 0
+    assert [(row["lag"], row.get("hidden")) for row in drawn] == [(3, None), (3, None), (9, 8)]
+    Path("found.json").write_text(json.dumps(found))
     assert script(*few, "--cells", "gru", "tcn")[:2] == (0, said)
 
     def refused(*args):
