@@ -1,6 +1,8 @@
 """Batch, layer, group and local response normalisation. Statistics are float32; the output has the input's dtype,
 or float32 where that holds integers."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,7 @@ def batch_norm(
         axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
         if n < 2:
             raise ValueError("batch_norm needs at least two values a channel in training: use a larger batch")
-        mean, var = _moments(x, axes)
+        mean, var = (a.reshape(-1) for a in _moments(x, axes, one_pass=True))
         state = {
             "mean": momentum * state["mean"] + (1 - momentum) * mean,
             "var": momentum * state["var"] + (1 - momentum) * var * (n / (n - 1)),
@@ -57,7 +59,7 @@ def layer_norm(*, epsilon: float = 1e-5, scale: bool = True, bias: bool = True) 
 
     def apply(params, state, x, *, key=None, train=False):
         x = as_float(x)
-        mean, var = _moments(x, (-1,), keepdims=True)
+        mean, var = _moments(x, (-1,))
         return _normalize(x, mean, var, epsilon, params), {}
 
     return Model(init, apply)
@@ -78,7 +80,7 @@ def group_norm(groups: int = 32, *, epsilon: float = 1e-5, scale: bool = True, b
     def apply(params, state, x, *, key=None, train=False):
         x = as_float(x)
         grouped = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)  # [B, ..., G, C/G]
-        mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim), keepdims=True)
+        mean, var = _moments(grouped, (*range(1, x.ndim - 1), x.ndim))
         y = _standardize(grouped, mean, var, epsilon).reshape(x.shape)
         return _affine(y, params).astype(x.dtype), {}
 
@@ -118,11 +120,38 @@ def _scale_bias(spec, scale: bool, bias: bool):
     return ({"scale": jnp.ones(c, dtype)} if scale else {}) | ({"bias": jnp.zeros(c, dtype)} if bias else {})
 
 
-def _moments(x, axes, keepdims=False):
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _moments(x, axes, one_pass=False):
+    """Mean and variance over the axes, which keep a length of 1. In one pass the memory is read once, but on CPU."""
+    x = _wide(x)
+    two = partial(_in_two_passes, axes=axes)
+    return jax.lax.platform_dependent(x, cpu=two, default=partial(_in_one_pass, axes=axes) if one_pass else two)
+
+
+@_moments.defjvp
+def _moments_jvp(axes, one_pass, primals, tangents):
+    """The variance does not change with the mean it is taken around, which differentiating it would not notice."""
+    mean, var = _moments(*primals, axes, one_pass)
+    dx = _wide(*tangents)
+    product = (_wide(*primals) - mean) * dx
+    return (mean, var), (jnp.mean(dx, axes, keepdims=True), 2 * jnp.mean(product, axes, keepdims=True))
+
+
+def _in_two_passes(x, axes):
     mean = jnp.mean(x, axes, keepdims=True)
-    var = jnp.mean(jnp.square(x - mean), axes, keepdims=keepdims)
-    return (mean if keepdims else mean.reshape(var.shape)), var
+    return mean, jnp.mean(jnp.square(x - mean), axes, keepdims=True)
+
+
+def _in_one_pass(x, axes):
+    """Around a value of each channel, so that little cancels. Chan et al. 1983, The American Statistician 37, eq. 1.6."""
+    value = x[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.ndim))]
+    offset = jnp.mean(x - value, axes, keepdims=True)
+    square = jnp.mean(jnp.square(x - value), axes, keepdims=True)
+    return value + offset, jnp.maximum(square - jnp.square(offset), 0)
+
+
+def _wide(x):
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def _normalize(x, mean, var, epsilon, params):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from purezoo.models.layers import batch_norm, group_norm, layer_norm, local_response_norm
+from purezoo.models.layers.norm import _in_one_pass, _in_two_passes, _moments
 
 KEY = jax.random.key(0)
 X = jnp.asarray(np.random.default_rng(0).normal(3, 2, size=(8, 5, 4)), jnp.float32)
@@ -94,3 +95,28 @@ def test_local_response_norm_is_the_formula_of_the_paper():
 def test_a_window_has_a_middle():
     with pytest.raises(ValueError, match="the window of local_response_norm is odd, not 4"):
         local_response_norm(4)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0, 1), (1e4, 1), (-100, 0.1), (5, 0)])
+def test_one_pass_over_the_values_is_as_exact_as_two(mean, std):
+    """The mean of the squares less the square of the mean would have no digit left at 1e4."""
+    x = jnp.asarray(np.random.default_rng(0).normal(mean, std, size=(64, 9, 3)), jnp.float32)
+    exact = np.asarray(x, np.float64)
+    for form in (_in_one_pass, _in_two_passes):
+        found_mean, found_var = form(x, (0, 1))
+        np.testing.assert_allclose(found_mean[0, 0], exact.mean((0, 1)), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found_var[0, 0], exact.var((0, 1)), rtol=1e-3)
+
+
+def test_derivatives_of_the_moments_are_those_of_their_definition():
+    x, direction = X[0], jnp.cos(X[0])
+
+    def ours(x):
+        mean, var = _moments(x, (0,), True)
+        return jnp.sum(jnp.sin(mean) * jnp.exp(var / 10))
+
+    def defined(x):
+        return jnp.sum(jnp.sin(x.mean(0)) * jnp.exp(x.var(0) / 10))
+
+    for f in (jax.grad, lambda f: jax.grad(lambda x: jnp.vdot(jax.grad(f)(x), direction))):  # first and second
+        np.testing.assert_allclose(f(ours)(x), f(defined)(x), rtol=1e-4, atol=1e-5)
