@@ -10,7 +10,8 @@ import pytest
 from jax import lax
 
 from purezoo.models.layers.lowering import convolve, convolve_transpose
-from purezoo.models.layers.windows import max_of_windows, mean_of_windows
+from purezoo.models.layers.geometry import geometry
+from purezoo.models.layers.windows import _max_gpu, max_of_windows, mean_of_windows
 
 NONE, SAME3 = ((0, 0), (0, 0)), ((1, 1), (1, 1))
 
@@ -153,7 +154,9 @@ def train(x, kernel, steps):
 def test_the_gradient_for_the_kernel_is_no_xla_convolution_on_cpu(channels):
     """In a loop XLA's takes about a hundred times as long as the forward convolution, which is as fast as outside."""
     x, kernel = normal(2, 8, 8, channels), normal(3, 3, channels, channels, seed=1)
-    windows = set(re.findall(r" convolution\(.*window={size=(\w+)", train.lower(x, kernel, 3).compile().as_text()))
+    with jax.default_device(jax.devices("cpu")[0]):
+        compiled = train.lower(*jax.tree.map(np.asarray, (x, kernel)), 3).compile().as_text()
+    windows = set(re.findall(r" convolution\(.*window={size=(\w+)", compiled))
     assert windows == ({"3x3"} if channels == 40 else set())  # the kernel's gradient would have windows of 8x8
     lowered = train.trace(x, kernel, 3).lower(lowering_platforms=("cpu",)).as_text()
     assert "stablehlo.while" in lowered
@@ -193,6 +196,9 @@ def test_max_pool_agrees_with_xla(window, stride, padding):
     theirs = lambda x: lax.reduce_window(x, -jnp.inf, lax.max, (1, *window, 1), (1, *stride, 1), full)  # noqa: E731
     ours = partial(max_of_windows, window=window, stride=stride, padding=padding)
     assert_close(value_and_gradients(ours, x), value_and_gradients(theirs, x))
+    on_gpu = partial(_max_gpu, geometry(x.shape[1:3], window, stride, padding))
+    for x in (x, jnp.round(x)):  # where several are the largest, the first of them as well
+        assert_close(value_and_gradients(on_gpu, x), value_and_gradients(theirs, x))
 
 
 def test_max_pool_gradient_of_ties_sums_to_one_and_has_a_forward_mode():
