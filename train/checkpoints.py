@@ -62,10 +62,8 @@ def quiet_threads() -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     sys.unraisablehook = report_unraisable  # for good: a late thread may still find its event loop closed
     logging.getLogger("asyncio").addFilter(is_news)  # for good: a failed task speaks up when it is collected
-    try:
-        yield
-    finally:
-        log.setLevel(level)
+    yield
+    log.setLevel(level)  # after an error never: late threads still report it
 
 
 def report_unraisable(error, report=sys.unraisablehook) -> None:

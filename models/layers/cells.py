@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 from jax.nn import relu, sigmoid
 
 from .dense import add, lecun_normal
@@ -44,8 +44,13 @@ class Cell(NamedTuple):
 
 def project(params: dict, x: Array) -> Array:
     """x W + b: [..., D] -> [..., G]."""
-    wx = x @ params["kernel"]
+    wx = lax.platform_dependent(x, params["kernel"], cpu=_of_rows, default=jnp.matmul)
     return add(wx, params["bias"]) if "bias" in params else wx
+
+
+def _of_rows(x: Array, kernel: Array) -> Array:
+    """jaxlib 0.11 adds up the gradient of a bfloat16 kernel in bfloat16, unless x is a matrix, and does so on CPU alone."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def elman(hidden: int, activation: Literal["tanh", "relu"] = "tanh") -> Cell:
