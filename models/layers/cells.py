@@ -49,7 +49,7 @@ def project(params: dict, x: Array) -> Array:
 
 
 def _of_rows(x: Array, kernel: Array) -> Array:
-    """jaxlib 0.11 adds up the gradient of a bfloat16 kernel in bfloat16, unless x is a matrix, and does so on CPU alone."""
+    """Of a matrix x, since jaxlib 0.11 on CPU adds up the gradient of others' bfloat16 kernels in bfloat16."""
     return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 

@@ -143,7 +143,7 @@ def _in_two_passes(x, axes):
 
 
 def _in_one_pass(x, axes):
-    """Around a value of each channel, so that little cancels. Chan et al. 1983, The American Statistician 37, eq. 1.6."""
+    """Around one of the values, so that little cancels. Chan et al. 1983, The American Statistician 37, section 3."""
     value = x[tuple(slice(1) if axis in axes else slice(None) for axis in range(x.ndim))]
     offset = jnp.mean(x - value, axes, keepdims=True)
     square = jnp.mean(jnp.square(x - value), axes, keepdims=True)

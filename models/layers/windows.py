@@ -22,8 +22,8 @@ def max_of_windows(
     Raises ValueError where the window is larger than the padded input.
     """
     g = geometry(x.shape[1:3], window, stride, padding)
-    gpu = partial(_max_gpu, g)
-    return lax.platform_dependent(as_float(x), cpu=partial(_max_cpu, g), cuda=gpu, rocm=gpu, default=partial(_max_xla, g))
+    cpu, gpu, others = (partial(form, g) for form in (_max_cpu, _max_gpu, _max_xla))
+    return lax.platform_dependent(as_float(x), cpu=cpu, cuda=gpu, rocm=gpu, default=others)
 
 
 def _max_xla(g: Geometry, x: Array) -> Array:
@@ -58,24 +58,27 @@ def _max_of_blocks_jvp(primals, tangents):
     return y, dy.astype(y.dtype)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _max_gpu(g: Geometry, x: Array) -> Array:
+    return _max_by_taps(g, x) if math.prod(g.window) <= 16 else _max_xla(g, x)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _max_by_taps(g: Geometry, x: Array) -> Array:
     return _max_xla(g, x)
 
 
-@_max_gpu.defjvp
-def _max_gpu_jvp(g, primals, tangents):
-    """By the number of the first tap that is the maximum: XLA's select-and-scatter adds one element at a time."""
+@_max_by_taps.defjvp
+def _max_by_taps_jvp(g, primals, tangents):
+    """By the number of the first tap that is the maximum: XLA's select-and-scatter takes much longer."""
     (x,), (dx,) = primals, tangents
-    y = _max_gpu(g, x)
+    y = _max_by_taps(g, x)
     lowest = lax.pad(x, np.array(-np.inf, x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
     within = geometry(lowest.shape[1:3], g.window, g.stride, ((0, 0), (0, 0)))
-    first = jnp.full(y.shape, -1, jnp.int32 if math.prod(g.window) > 127 else jnp.int8)
+    first = jnp.full(y.shape, -1, jnp.int8)
     for i, tap in reversed(list(enumerate(taps(within, lowest)))):
-        first = jnp.where(tap == y, jnp.array(i, first.dtype), first)
+        first = jnp.where(tap == y, jnp.int8(i), first)
     first = lax.optimization_barrier(first)  # computed once, and not again for each tap of the gradient
-    dy = sum(jnp.where(first == i, tap, 0) for i, tap in enumerate(taps(g, dx)))
-    return y, dy.astype(y.dtype)
+    return y, reduce(jnp.add, (jnp.where(first == i, tap, 0) for i, tap in enumerate(taps(g, dx))))
 
 
 def mean_of_windows(x: Array, window: Pair, stride: Pair, padding: Padding, *, count_padding: bool = False) -> Array:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from purezoo.models.layers.lowering import convolve, convolve_transpose
 from purezoo.models.layers.geometry import geometry
+from purezoo.models.layers.lowering import convolve, convolve_transpose
 from purezoo.models.layers.windows import _max_gpu, max_of_windows, mean_of_windows
 
 NONE, SAME3 = ((0, 0), (0, 0)), ((1, 1), (1, 1))
@@ -197,8 +197,8 @@ def test_max_pool_agrees_with_xla(window, stride, padding):
     ours = partial(max_of_windows, window=window, stride=stride, padding=padding)
     assert_close(value_and_gradients(ours, x), value_and_gradients(theirs, x))
     on_gpu = partial(_max_gpu, geometry(x.shape[1:3], window, stride, padding))
-    for x in (x, jnp.round(x)):  # where several are the largest, the first of them as well
-        assert_close(value_and_gradients(on_gpu, x), value_and_gradients(theirs, x))
+    for values in (x, jnp.round(x)):  # where several are the largest, the first of them as well
+        assert_close(value_and_gradients(on_gpu, values), value_and_gradients(theirs, values))
 
 
 def test_max_pool_gradient_of_ties_sums_to_one_and_has_a_forward_mode():
