@@ -15,7 +15,7 @@ from jax.nn import relu
 
 from .core import Model, Params, chain, main_output, named, output_spec, param_dtype
 from .layers import activation, conv, conv_transpose, dense, flatten, he_normal, lecun_normal, max_pool
-from .layers.dense import add
+from .layers.dense import add, product
 
 Shape = tuple[int, ...]
 
@@ -147,7 +147,7 @@ def dense_onto(shape: Shape, *, kernel_init=lecun_normal) -> Model:
         }, {}
 
     def apply(params, state, x, *, key=None, train=False):
-        return add((x @ params["kernel"]).reshape(len(x), *params["bias"].shape), params["bias"]), {}
+        return add(product(x, params["kernel"]).reshape(len(x), *params["bias"].shape), params["bias"]), {}
 
     return Model(init, apply)
 

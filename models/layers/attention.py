@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..core import Model, need_key, param_dtype
-from .dense import add, lecun_normal
+from .dense import add, lecun_normal, product
 
 
 def self_attention(heads: int, *, dropout: float = 0.0, causal: bool = False, kernel_init=lecun_normal) -> Model:
@@ -36,12 +36,13 @@ def self_attention(heads: int, *, dropout: float = 0.0, causal: bool = False, ke
     def apply(params, state, x, *, key=None, train=False):
         inward, outward = params["query_key_value"], params["output"]
         with jax.named_scope("query_key_value"):
-            qkv = add(x @ inward["kernel"], inward["bias"]).reshape(*x.shape[:2], 3, heads, x.shape[2] // heads)
+            qkv = add(product(x, inward["kernel"]), inward["bias"]).reshape(*x.shape[:2], 3, heads, x.shape[2] // heads)
         query, key_, value = qkv.transpose(2, 0, 3, 1, 4)  # [B, heads, T, d] each
         drop = dropout if train else 0.0
         y = attend(query, key_, value, causal=causal, dropout=drop, key=need_key(key, "attention") if drop else None)
         with jax.named_scope("output"):
-            return add(y.transpose(0, 2, 1, 3).reshape(x.shape) @ outward["kernel"], outward["bias"]), {}
+            y = product(y.transpose(0, 2, 1, 3).reshape(x.shape), outward["kernel"])
+            return add(y, outward["bias"]), {}
 
     return Model(init, apply)
 

@@ -10,10 +10,10 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jax.nn import relu, sigmoid
 
-from .dense import add, lecun_normal
+from .dense import add, lecun_normal, product
 from .norm import layer_norm
 
 
@@ -44,13 +44,8 @@ class Cell(NamedTuple):
 
 def project(params: dict, x: Array) -> Array:
     """x W + b: [..., D] -> [..., G]."""
-    wx = lax.platform_dependent(x, params["kernel"], cpu=_of_rows, default=jnp.matmul)
+    wx = product(x, params["kernel"])
     return add(wx, params["bias"]) if "bias" in params else wx
-
-
-def _of_rows(x: Array, kernel: Array) -> Array:
-    """Of a matrix x, since jaxlib 0.11 on CPU adds up the gradient of others' bfloat16 kernels in bfloat16."""
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def elman(hidden: int, activation: Literal["tanh", "relu"] = "tanh") -> Cell:

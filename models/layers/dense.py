@@ -28,10 +28,22 @@ def dense(features: int, *, bias: bool = True, kernel_init=lecun_normal, bias_in
         return params | ({"bias": bias_init(key, (features,), dtype)} if bias else {}), {}
 
     def apply(params, state, x, *, key=None, train=False):
-        y = x @ params["kernel"]
+        y = product(x, params["kernel"])
         return add(y, params["bias"]) if bias else y, {}
 
     return Model(init, apply)
+
+
+def product(x, kernel):
+    """x @ kernel, [..., D] and [D, F] -> [..., F]. In bfloat16 this and its gradients are summed in float32 on CPU too,
+    where some of XLA's own, since jaxlib 0.11, are not."""
+    if jnp.result_type(x, kernel).itemsize >= 4:
+        return x @ kernel
+    return jax.lax.platform_dependent(x, kernel, cpu=_product_in_float32, default=jnp.matmul)
+
+
+def _product_in_float32(x, kernel):
+    return (x.astype(jnp.float32) @ kernel.astype(jnp.float32)).astype(jnp.result_type(x, kernel))
 
 
 def add(y, bias):

@@ -75,10 +75,11 @@ def _sum_of_products(a: Array, b: Array) -> Array:
     positions = a.size // a.shape[-1]
     most = min(a.size * a.dtype.itemsize // PART, positions // (8 * b.shape[-1]))  # parts; their sums are small
     parts = max((n for n in range(1, most + 1) if a.shape[0] % n == 0), default=1)
+    wide = jnp.promote_types(a.dtype, jnp.float32)
     if parts == 1:
-        return jnp.tensordot(a, b, ((0, 1, 2), (0, 1, 2)))
+        return jnp.tensordot(a, b, ((0, 1, 2), (0, 1, 2)), preferred_element_type=wide).astype(a.dtype)
     a, b = (array.reshape(parts, -1, array.shape[-1]) for array in (a, b))
-    return jnp.einsum("pnm,pnk->pmk", a, b).sum(0)
+    return jnp.einsum("pnm,pnk->pmk", a, b, preferred_element_type=wide).sum(0).astype(a.dtype)
 
 
 # Where rows of the input are short (few columns of few channels), one matrix maps a whole row to a row of outputs: more

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from ..core import Model, as_float, param_dtype
 from .conv import Size, per_axis
-from .dense import add, lecun_normal
+from .dense import add, lecun_normal, product
 
 normal = jax.nn.initializers.normal(0.02)
 
@@ -35,7 +35,7 @@ def patch_embedding(features: int, size: Size, *, kernel_init=lecun_normal) -> M
         batch, rows, columns, channels = x.shape[0], x.shape[1] // h, x.shape[2] // w, x.shape[3]
         patches = x.reshape(batch, rows, h, columns, w, channels).transpose(0, 1, 3, 2, 4, 5)
         patches = patches.reshape(batch, rows * columns, h * w * channels)
-        return add(patches @ kernel.reshape(-1, features), params["bias"]), {}
+        return add(product(patches, kernel.reshape(-1, features)), params["bias"]), {}
 
     return Model(init, apply)
 

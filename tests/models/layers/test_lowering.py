@@ -162,7 +162,7 @@ def test_the_gradient_for_the_kernel_is_no_xla_convolution_on_cpu(channels):
     assert "stablehlo.while" in lowered
     assert "select_and_scatter" not in lowered
     on_gpu = train.trace(x, kernel, 3).lower(lowering_platforms=("cuda",)).as_text()
-    assert on_gpu.count("stablehlo.convolution") > 2
+    assert on_gpu.count("stablehlo.convolution") >= 2  # forward, and of the kernel
     looped = train(x, kernel, 3)
     unrolled = kernel
     for _ in range(3):
