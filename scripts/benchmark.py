@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The speed on this machine's CPU beside what one would use instead: Flax, Keras on JAX and PyTorch.
+"""The speed on this machine's CPU, or its GPU, beside what one would use instead: Flax, Keras on JAX and PyTorch.
 
     scripts/benchmark.py [WORKLOAD ...] [--data.dir DIR] [--rounds N] [--peers PEER ...] [--json FILE]
 
@@ -14,6 +14,9 @@ such networks draw, 64 at a time.
 
 `stream` is the latency of such a model: the next token is what the logits of the last one, on the host, find likeliest.
 `generate` samples a text from it.
+
+`gpu_resnet50` and `gpu_alexnet`, which run only where they are named, train on a GPU, in bfloat16 with float32
+weights. The share of its peak counts six operations for each multiply-add of a forward pass.
 
 Each peer lives in a process of its own; they take turns in rounds, one at a time, after a warm-up. Of a peer with
 several forms (eager or compiled, train_on_batch or fit, ...) the fastest is measured. A peer that is not installed
@@ -46,6 +49,7 @@ PEERS = {  # name -> title, package
     "keras": ("Keras on JAX", "keras"),
     "torch": ("PyTorch", "torch"),
 }
+PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # operations a second, dense bfloat16, of SXM cards
 
 
 class Failed(Exception):
@@ -64,20 +68,25 @@ def main() -> int:
     args.data_dir = args.data_dir and str(Path(args.data_dir).resolve())
     if unknown := set(args.workloads) - set(WORKLOADS):
         parser.error(f"there is no workload '{unknown.pop()}': choose from {', '.join(WORKLOADS)}")
+    if (wants := [name for name in args.workloads if WORKLOADS[name].gpu]) and not gpu_name():
+        parser.error(f"{wants[0]} trains on an NVIDIA GPU, and nvidia-smi finds none here")
     peers = ["purezoo", *(peer for peer in args.peers if importlib.util.find_spec(PEERS[peer][1]))]
     rounds, seconds = (1, 0.3) if args.quick else (args.rounds, 2.5)
     data = "MNIST" if args.data_dir else "enlarged digits"
     results = {"machine": machine(peers), "data": data, "workloads": {}}
-    print(f"{results['machine']['cpu']}; load before the start {results['machine']['load']:.2f}; {data}")
+    on = results["machine"]
+    print("; ".join(filter(None, [on["cpu"], on["gpu"], f"load before the start {on['load']:.2f}", data])))
     if absent := [PEERS[peer][0] for peer in args.peers if peer not in peers]:
         print(f"not installed, left out: {', '.join(absent)}")
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        for workload in args.workloads or WORKLOADS:
+        for workload in args.workloads or [name for name, w in WORKLOADS.items() if not w.gpu]:
             side = WORKLOADS[workload].side
             file = Path(folder) / f"arrays-{side}.npz"
             if not file.exists():
-                size = ["--side", str(side), "--examples", "6000" if args.quick else "60000", "--dir", args.data_dir]
-                subprocess.run([sys.executable, HERE / "arrays.py", file, *size], check=True, env=environment(folder))
+                least = max((2 * w.batch for w in WORKLOADS.values() if w.side == side and w.gpu), default=0)
+                size = ["--side", side, "--examples", 6000 if args.quick else 60000, "--least", least]
+                command = [sys.executable, HERE / "arrays.py", file, *map(str, size), "--dir", args.data_dir]
+                subprocess.run(command, check=True, env=environment(folder))
             if workload == PROCESS:
                 found = processes(peers, file, Path(folder), args.data_dir, rounds)
                 print_processes(found)
@@ -101,7 +110,7 @@ class Worker:
         command = [sys.executable, HERE / "worker.py", peer, "serve", workload, file, form]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
-            env=environment(str(file.parent)),
+            env=environment(str(file.parent), WORKLOADS[workload].gpu),
         )  # fmt: skip
         built = self.answer()
         self.form, self.forms, self.parameters = built["form"], built["forms"], built["parameters"]
@@ -139,6 +148,8 @@ def steps_per_second(workload: str, peers: list[str], file: Path, rounds: int, s
                 worker.train(steps)
             rate, loss = worker.train(sum(warm_up))
         except Failed as error:
+            if peer == "purezoo":
+                raise SystemExit(f"scripts/benchmark.py: {workload}: {error}") from error
             say(f"{workload}: {PEERS[peer][0]} is left out: {error}")
             continue
         built = {"form": worker.form, "forms": others, "parameters": worker.parameters}
@@ -198,6 +209,9 @@ def print_speeds(workload: str, found: dict) -> None:
         if peers := [peer for peer in some if peer in found]:
             best = max(peers, key=speeds.__getitem__)
             print(f"purezoo / {name} ({PEERS[best][0]}): {times(speeds['purezoo'], speeds[best])}")
+    if what.gpu and (peak := next((p for name, p in PEAKS.items() if name in gpu_name()), None)):
+        shares = [f"{PEERS[p][0]} {6 * what.multiply_adds * what.units * s / peak:.1%}" for p, s in speeds.items()]
+        print(f"share of the peak of {gpu_name()}, {peak / 1e12:.0f} TFLOP/s: {', '.join(shares)}")
     if what.training:
         print(f"* mean training loss of steps {sum(what.warm_up) + 1} to {2 * sum(what.warm_up)}")
 
@@ -267,13 +281,14 @@ def print_processes(found: dict) -> None:
 # Both
 
 
-def environment(folder: str) -> dict[str, str]:
-    """What every process is given: the CPU, and caches of compiled programs that begin empty."""
+def environment(folder: str, gpu: bool = False) -> dict[str, str]:
+    """What every process is given: the CPU or the GPU, and caches of compiled programs that begin empty."""
     cache = {"JAX_COMPILATION_CACHE_DIR": f"{folder}/xla", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
              "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}  # fmt: skip
-    return os.environ | cache | {
-        "JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": "", "PUREZOO_CACHE": f"{folder}/purezoo",
-        "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor", "TF_CPP_MIN_LOG_LEVEL": "2",
+    device = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # peers lie on the GPU side by side
+    return os.environ | cache | (device if gpu else {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}) | {
+        "PUREZOO_CACHE": f"{folder}/purezoo", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
     }  # fmt: skip
 
 
@@ -282,6 +297,14 @@ def wait(process: subprocess.Popen) -> float:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def gpu_name() -> str:
+    """The first GPU's, or nothing."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        return subprocess.run(query, capture_output=True, text=True, check=True).stdout.partition("\n")[0]
+    return ""
 
 
 def machine(peers: list[str]) -> dict:
@@ -293,7 +316,7 @@ def machine(peers: list[str]) -> dict:
     packages = sorted({"jax", *(PEERS[peer][1] for peer in peers)})
     versions = {package: version(package) for package in packages}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cpu": f"{cpu}, {cores} cores", "load": os.getloadavg()[0], "versions": versions}
+    return {"cpu": f"{cpu}, {cores} cores", "gpu": gpu_name(), "load": os.getloadavg()[0], "versions": versions}
 
 
 def short(rate: float) -> str:

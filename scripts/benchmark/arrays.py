@@ -1,7 +1,7 @@
 """The benchmark's data in one NPZ file for all workers: MNIST, or scikit-learn's digits made as many and as large, or,
 of other sizes than 28 x 28, made-up colour images, or, of size 0, a made-up text.
 
-    arrays.py FILE [--side PIXELS] [--dir DIR] [--examples N]
+    arrays.py FILE [--side PIXELS] [--dir DIR] [--examples N] [--least N]
 
 x_train [N, side, side, C] and x_test uint8, y_train [N] and y_test int32. Of the text x_train [N, WINDOW] and y_train
 [N, WINDOW], the characters that follow, are uint8: its windows in their order.
@@ -78,12 +78,13 @@ def digits(examples: int) -> dict[str, np.ndarray]:
     return parts
 
 
-def colour(side: int) -> dict[str, np.ndarray]:
-    """Images of ten classes: of each class a pattern of 8 x 8 colours, under noise. Sixteen of them to test."""
+def colour(side: int, least: int) -> dict[str, np.ndarray]:
+    """Images of ten classes: of each class a pattern of 8 x 8 colours, under noise. At least so many of them to train,
+    sixteen to test."""
     random, cell = np.random.default_rng(0), -(-side // 8)
     patterns = np.kron(random.uniform(32, 224, (10, 8, 8, 3)), np.ones((1, cell, cell, 1)))[:, :side, :side]
     parts = {}
-    for name, n in (("train", COLOUR_BYTES // (3 * side**2)), ("test", 16)):
+    for name, n in (("train", max(COLOUR_BYTES // (3 * side**2), least)), ("test", 16)):
         labels = np.arange(n, dtype=np.int32) % 10
         noisy = patterns[labels] + random.normal(0, 20, (n, side, side, 3))
         parts |= {f"x_{name}": noisy.clip(0, 255).astype(np.uint8), f"y_{name}": labels}
@@ -110,11 +111,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=28)
     parser.add_argument("--dir", default="")
     parser.add_argument("--examples", type=int, default=60_000)
+    parser.add_argument("--least", type=int, default=0, help="the least number of made-up images")
     args = parser.parse_args()
     if args.side == TEXT:
         parts = text()
     elif args.side != 28:
-        parts = colour(args.side)
+        parts = colour(args.side, args.least)
     else:
         parts = mnist(args.dir) if args.dir else digits(args.examples)
     x = parts["x_train"]

@@ -59,6 +59,7 @@ class CNN:
 NETWORKS = {
     "mlp": models.MLP(widths=(512, 256)), "cnn": CNN(), "lenet": models.LeNet(),
     "alexnet": models.AlexNetOneTower(), "resnet18": models.ResNet(18, classes=10, stem="small"), "vit": models.ViT(),
+    "resnet50": models.ResNet(50),
     "autoencoder": models.Autoencoder(latent=32, widths=(128,)),
     "conv_vae": models.ConvVAE(workloads.LATENT, workloads.WIDTH),
     "flow": models.FlowUNet(classes=10, width=workloads.FLOW_WIDTH, depth=1, patch=2),
@@ -80,7 +81,7 @@ def trainer(workload: str, form: str, file: str):
         data=as_text(file) if written else Data(source=file, validation=0.0),
         task=Language() if written else TASKS.get(what.network, Classification()),
         optimizer=Optimizer("adam", what.learning_rate),
-        train=Train(batch_size=what.batch, epochs=1000),
+        train=Train(batch_size=what.batch, epochs=1000, precision="bfloat16" if what.gpu else "float32"),
     )
     data = load(experiment.data, experiment.task.kind)
     if experiment.task.kind == "classification":

@@ -1,6 +1,7 @@
 """PyTorch: eager and compiled, contiguous and channels last, with the fused and, of small networks, the foreach Adam.
 
-Inference is also compiled with frozen weights, and ViT's encoder tried with and without its own fast path.
+Inference is also compiled with frozen weights, and ViT's encoder tried with and without its own fast path. On a GPU all
+from the images to the loss is compiled, with and without CUDA graphs.
 """
 
 import os
@@ -33,12 +34,31 @@ class Block(nn.Module):
         return F.relu(self.shortcut(x) + self.body(x))
 
 
+class Bottleneck(nn.Module):
+    """ResNet's block of three convolutions."""
+
+    def __init__(self, inputs: int, width: int, stride: int):
+        super().__init__()
+        self.body = nn.Sequential(
+            *convolution(inputs, width, 1), nn.ReLU(), *convolution(width, width, 3, stride), nn.ReLU(),
+            *convolution(width, 4 * width, 1),
+        )  # fmt: skip
+        self.shortcut = nn.Sequential(*(convolution(inputs, 4 * width, 1, stride) if inputs != 4 * width else []))
+
+    def forward(self, x):
+        return F.relu(self.shortcut(x) + self.body(x))
+
+
 def convolution(inputs: int, width: int, kernel: int, stride: int = 1) -> list[nn.Module]:
     return [nn.Conv2d(inputs, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width)]
 
 
 def stage(width: int) -> list[nn.Module]:
     return [Block(width // 2, width, 2), Block(width, width, 1)]
+
+
+def bottlenecks(inputs: int, width: int, blocks: int, stride: int = 2) -> list[nn.Module]:
+    return [Bottleneck(inputs, width, stride), *(Bottleneck(4 * width, width, 1) for _ in range(blocks - 1))]
 
 
 class ViT(nn.Module):
@@ -86,18 +106,24 @@ NETWORKS = {
         *stage(128), *stage(256), *stage(512),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10),
     ),
+    "resnet50": lambda: nn.Sequential(
+        *convolution(3, 64, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
+        *bottlenecks(64, 64, 3, 1), *bottlenecks(256, 128, 4), *bottlenecks(512, 256, 6), *bottlenecks(1024, 512, 3),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2048, 1000),
+    ),
     "vit": ViT, "autoencoder": Autoencoder, **SEQUENCES,
 }  # fmt: skip
 IMAGES = [f"{how}, {layout}, {adam}" for adam in ("fused", "foreach")
           for layout in ("contiguous", "channels last") for how in ("eager", "compiled")]  # fmt: skip
 FUSED = [form for form in IMAGES if "fused" in form]
 INFERENCE = [*(form.removesuffix(", fused") for form in FUSED), "compiled and frozen, contiguous"]
+GPU = [f"compiled{graphs}, channels last, fused" for graphs in ("", " in CUDA graphs")]
 FORMS = {
     "mlp": [form for form in IMAGES if "contiguous" in form], "cnn": IMAGES, "lenet": IMAGES,
     "alexnet": FUSED, "alexnet1": INFERENCE, "alexnet16": INFERENCE, "resnet18": FUSED,
     "vit": ["eager, fast path", "eager", "compiled", "compiled and frozen"], **SEQUENCE_FORMS,
     "autoencoder": [form for form in IMAGES if "contiguous" in form], "conv_vae": IMAGES, "vae_samples": INFERENCE,
-    "flow": FUSED, "flow_samples": INFERENCE,
+    "flow": FUSED, "flow_samples": INFERENCE, "gpu_resnet50": GPU, "gpu_alexnet": GPU,
 }  # fmt: skip
 
 
@@ -145,6 +171,30 @@ class Training(Network):
         return loss.detach()
 
 
+class TrainingOnGPU(Training):
+    """With the data there as well. What is compiled reads uint8 images; it computes in bfloat16."""
+
+    def __init__(self, workload: str, form: str, data: arrays.Arrays):
+        torch.set_default_device("cuda")
+        torch.set_float32_matmul_precision("high")
+        super().__init__(workload, form, data)
+        self.x, self.y = self.x.cuda(), self.y.cuda()
+        self.loss = torch.compile(self.loss, mode="reduce-overhead" if "graphs" in form else "default")
+
+    def loss(self, x, y):
+        with torch.autocast("cuda", torch.bfloat16):
+            return F.cross_entropy(self.net(self.prepare(x)), y)
+
+    def step(self, rows) -> torch.Tensor:
+        rows = torch.from_numpy(rows).cuda(non_blocking=True)
+        self.optimizer.zero_grad()  # the next replay of a graph writes over these gradients
+        torch.compiler.cudagraph_mark_step_begin()
+        loss = self.loss(self.x[rows], self.y[rows])
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach().clone()
+
+
 def trained(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
@@ -155,7 +205,7 @@ def trainer(workload: str, form: str, file: str):
         return read_on, trained(net)
     data, what = arrays.read(file), WORKLOADS[workload]
     rows = arrays.shuffled(len(data.x), what.batch)
-    network = (Training if what.training else Network)(workload, form, data)
+    network = (TrainingOnGPU if what.gpu else Training if what.training else Network)(workload, form, data)
 
     def train(steps: int) -> float:
         losses = [network.step(next(rows)) for _ in range(steps)]

@@ -16,11 +16,18 @@ class Workload(NamedTuple):
     warm_up: tuple[int, ...] = (1, 3, 12, 16)  # steps, the compilation in one of them
     unit: str = "steps/s"
     units: int = 1  # of these in a step
+    gpu: bool = False  # it is trained on one, in bfloat16 with float32 weights
+    multiply_adds: int = 0  # of a GPU's: of an image, forward, as `purezoo show NETWORK` counts them
 
 
 def large(network: str, title: str, side: int, batch: int, training: bool = False, rate: float = 1e-3) -> Workload:
     unit, units = ("steps/s", 1) if training else ("images/s", batch)
     return Workload(network, title, side, batch, training, rate, (1, 3), unit, units)
+
+
+def on_gpu(network: str, title: str, batch: int, multiply_adds: int) -> Workload:
+    title = f"{title}, 224x224, training, batch {batch}, bfloat16"
+    return Workload(network, title, 224, batch, True, 1e-4, (3, 12, 48), "images/s", batch, True, multiply_adds)
 
 
 def text(network: str, title: str) -> Workload:
@@ -67,4 +74,6 @@ WORKLOADS = {
     "char_gru": text("char_gru", "language model: GRU 512, 128 characters, training, batch 32"),
     "stream": token_by_token("language model: LSTM 512, a token in, its logits out", 1),
     "generate": token_by_token("language model: LSTM 512, text that it samples", CHUNK),
+    "gpu_resnet50": on_gpu("resnet50", "ResNet-50", 256, 4_089_184_256),
+    "gpu_alexnet": on_gpu("alexnet", "AlexNet, one tower", 512, 714_188_480),
 }

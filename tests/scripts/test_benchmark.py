@@ -8,8 +8,8 @@ import numpy as np
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
 
 
-def benchmark(*args):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True)
+def benchmark(*args, **how):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, args)], capture_output=True, text=True, **how)
 
 
 def test_trains_the_same_network_in_purezoo_and_in_a_peer(tmp_path):
@@ -45,3 +45,9 @@ def test_names_an_unknown_workload():
     done = benchmark("mpl")
     assert done.returncode == 2
     assert "there is no workload 'mpl'" in done.stderr
+
+
+def test_names_a_workload_that_needs_a_gpu():
+    done = benchmark("mlp", "gpu_alexnet", env={"PATH": ""})  # where there is no nvidia-smi
+    assert done.returncode == 2
+    assert "gpu_alexnet trains on an NVIDIA GPU" in done.stderr
