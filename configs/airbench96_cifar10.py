@@ -1,13 +1,16 @@
 """Ten convolutions with residuals, airbench's for 96 % of the original CIFAR-10, trained by Muon.
 
 TFDS has prepared cifar10 in FOLDER. The figures are of a copy whose images are JPEGs of quality 75, which costs
-accuracy: do not put them beside figures of the original pixels. The time is of cores that other jobs shared; left alone
-they took 4.4 s for a step, which would make 3.4 h.
+accuracy: do not put them beside figures of the original pixels. The CPU's time is of cores that other jobs shared; left
+alone they took 4.4 s for a step, which would make 3.4 h. The GPU, whose programs lay compiled in the cache, trained both
+seeds in 73 s, and `purezoo eval` gives 93.56 % for the two together.
 
 `purezoo train airbench96_cifar10 --data.dir FOLDER`
 
 Measured on the test split: accuracy 92.88 % (seed 0), 9,915,704 parameters,
 297 min in all, cpu (2 cores, x86_64), jax 0.10.2.
+By `purezoo train airbench96_cifar10 --data.dir FOLDER --train.seeds 2`
+accuracy 93.02 ± 0.04 % (2 seeds), 91 s in all one after another, NVIDIA H100 80GB HBM3, jax 0.11.2.
 """
 
 from ..models import Airbench

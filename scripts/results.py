@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Published results come from committed records of runs, configs/results/NAME.json; this script writes them down.
+"""Published results come from committed records of runs in configs/results; this script writes them down.
 
 scripts/results.py add RUN...   keep the record of a finished run of a config, and write what follows from it:
 scripts/results.py              the README's table and the figures in the configs' docstrings
@@ -18,10 +18,9 @@ from purezoo.errors import UserError
 from purezoo.train import config
 from purezoo.train.data import Data
 from purezoo.train.folder import load_info
-from purezoo.train.results import measured, result_text
+from purezoo.train.results import measured, record_files, result_text
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "configs" / "results"
 BEGIN, END = "<!-- results: written by scripts/results.py -->", "<!-- end of results -->"
 
 
@@ -44,8 +43,7 @@ def main() -> int:
     stale = [name for name in config.config_names() if is_stale(name)]
     for name in stale:
         print(
-            f"configs/{name}.py has changed since configs/results/{name}.json was measured: train it anew, and "
-            "scripts/results.py add RUN",
+            f"configs/{name}.py has changed since it was measured: train it anew, and scripts/results.py add RUN",
             file=sys.stderr,
         )
     if args.check and wrong:
@@ -67,7 +65,9 @@ def add(run: Path) -> None:
         "data": load_info(run).fingerprint,  # SHA-256 of the examples
         "summary": json.loads((run / "summary.json").read_text()),
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    on_cpu, on_accelerator = record_files(name)
+    path = on_cpu if record["summary"]["device"].startswith("cpu") else on_accelerator
+    path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def written() -> dict[Path, str]:
@@ -75,33 +75,34 @@ def written() -> dict[Path, str]:
     files = {ROOT / "README.md": readme()}
     for name in config.config_names():
         path = ROOT / "configs" / f"{name}.py"
-        if (record := measured(RESULTS / f"{name}.json")) is not None:
-            files[path] = docstring(path.read_text(), record)
+        if records := measured(name):
+            files[path] = docstring(path.read_text(), records)
     return files
 
 
-def docstring(text: str, record: dict[str, Any]) -> str:
+def docstring(text: str, records: list[dict[str, Any]]) -> str:
     """A config's text with its command and its figures as the last paragraphs of its docstring."""
     about = text.split('"""')[1].split("\n\n`purezoo train")[0]
-    figures = f"{about}\n\n`{record['command']}`\n\n{sentence(record)}\n"
-    return f'"""{figures}"""' + text.split('"""', 2)[2]
+    first, *others = records
+    size = f"{first['summary']['parameters']:,}"
+    figures = [f"Measured on the test split: {result_text(first)}, {size} parameters,\n{time_of(first)}."]
+    figures += [f"By `{record['command']}`\n{result_text(record)}, {time_of(record)}." for record in others]
+    text_after = text.split('"""', 2)[2]
+    return f'"""{about}\n\n`{first["command"]}`\n\n' + "\n".join(figures) + '\n"""' + text_after
 
 
-def sentence(record: dict[str, Any]) -> str:
-    """Measured: the result, the size, the time, the hardware."""
+def time_of(record: dict[str, Any]) -> str:
+    """The time, the hardware."""
     summary = record["summary"]
     how = "" if "seeds" not in summary else " in one program" if summary["together"] else " one after another"
-    return (
-        f"Measured on the test split: {result_text(record)}, {summary['parameters']:,} parameters,\n"
-        f"{clock(summary['time']['total_s'])} in all{how}, {summary['device']}, jax {summary['versions']['jax']}."
-    )
+    return f"{clock(summary['time']['total_s'])} in all{how}, {summary['device']}, jax {summary['versions']['jax']}"
 
 
 def readme() -> str:
     """The README with its table of results."""
     rows = ["| config | test result | parameters | time, all seeds | hardware |", "|---|---|---:|---:|---|"]
     for name in config.config_names():
-        if (record := measured(RESULTS / f"{name}.json")) is not None:
+        for record in measured(name):
             summary = record["summary"]
             rows.append(
                 f"| [`{name}`](configs/{name}.py) | {result_text(record)} | {summary['parameters']:,} "
@@ -114,8 +115,8 @@ def readme() -> str:
 
 def is_stale(name: str) -> bool:
     """Whether a config has changed since it was measured."""
-    record = measured(RESULTS / f"{name}.json")
-    return record is not None and not same(config.from_json(config.Experiment, record["config"]), current(name))
+    then = [config.from_json(config.Experiment, record["config"]) for record in measured(name)]
+    return not all(same(experiment, current(name)) for experiment in then)
 
 
 def current(name: str) -> config.Experiment:

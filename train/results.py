@@ -18,9 +18,17 @@ HEADLINES = {  # metric -> (label, factor, unit, the direction in which it gets 
 }
 
 
-def measured(path: Path) -> dict[str, Any] | None:
-    """The record of a config's run, {"command", "config", "summary"}, or None where it has not been measured."""
-    return json.loads(path.read_text()) if path.is_file() else None
+RESULTS = Path(__file__).resolve().parent.parent / "configs" / "results"
+
+
+def record_files(name: str) -> list[Path]:
+    """Where the records of a config's runs lie, or would: on a CPU, and on a GPU or TPU."""
+    return [RESULTS / f"{name}.json", RESULTS / f"{name}.accelerator.json"]
+
+
+def measured(name: str) -> list[dict[str, Any]]:
+    """The records of a config's runs, {"command", "config", "data", "summary"} each: none, one or two."""
+    return [json.loads(path.read_text()) for path in record_files(name) if path.is_file()]
 
 
 def result_text(record: dict[str, Any] | None) -> str:
