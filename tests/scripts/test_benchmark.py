@@ -1,9 +1,14 @@
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+from purezoo.models import AlexNetOneTower, ResNet
+from purezoo.train.show import multiply_adds, spec_of
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmark.py"
 
@@ -45,6 +50,12 @@ def test_names_an_unknown_workload():
     done = benchmark("mpl")
     assert done.returncode == 2
     assert "there is no workload 'mpl'" in done.stderr
+
+
+@pytest.mark.parametrize(("workload", "network"), [("gpu_resnet50", ResNet(50)), ("gpu_alexnet", AlexNetOneTower())])
+def test_the_share_of_a_gpus_peak_counts_the_networks_work(workload, network):
+    what = runpy.run_path(str(SCRIPT.with_suffix("") / "workloads.py"))["WORKLOADS"][workload]
+    assert what.multiply_adds == multiply_adds(network.build(), spec_of((what.side, what.side, 3)))
 
 
 def test_names_a_workload_that_needs_a_gpu():
