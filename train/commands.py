@@ -91,7 +91,7 @@ class PredictFlags:
 
 
 def predict(args: list[str]) -> int:
-    from .serve import predict_files, print_predictions
+    from .predict import predict_files, print_predictions
 
     found, flags = words_and_flags(PredictFlags, args, "purezoo predict", ["RUN", "FILE..."])
     if len(found) < 2:

@@ -18,7 +18,7 @@ from purezoo.train.config import Experiment, Train
 from purezoo.train.data.masks import palette
 from purezoo.train.loop import is_higher_better
 from purezoo.train.optimizers import Optimizer
-from purezoo.train.serve import mask_name
+from purezoo.train.predict import mask_name
 from purezoo.train.steps import functions, hyper_parameters
 from purezoo.train.tasks import Segmentation
 
