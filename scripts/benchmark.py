@@ -49,7 +49,7 @@ PEERS = {  # name -> title, package
     "keras": ("Keras on JAX", "keras"),
     "torch": ("PyTorch", "torch"),
 }
-PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}  # operations a second, dense bfloat16, of SXM cards
+PEAKS = {"H100 80GB HBM3": 989e12, "H200": 989e12, "A100-SXM4": 312e12}  # operations a second, dense bfloat16
 
 
 class Failed(Exception):
@@ -83,7 +83,8 @@ def main() -> int:
             side = WORKLOADS[workload].side
             file = Path(folder) / f"arrays-{side}.npz"
             if not file.exists():
-                least = max((2 * w.batch for w in WORKLOADS.values() if w.side == side and w.gpu), default=0)
+                asked = [WORKLOADS[name] for name in args.workloads]
+                least = max((2 * w.batch for w in asked if w.side == side and w.gpu), default=0)
                 size = ["--side", side, "--examples", 6000 if args.quick else 60000, "--least", least]
                 command = [sys.executable, HERE / "arrays.py", file, *map(str, size), "--dir", args.data_dir]
                 subprocess.run(command, check=True, env=environment(folder))
@@ -288,7 +289,7 @@ def environment(folder: str, gpu: bool = False) -> dict[str, str]:
     device = {"JAX_PLATFORMS": "cuda", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # peers lie on the GPU side by side
     return os.environ | cache | (device if gpu else {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}) | {
         "PUREZOO_CACHE": f"{folder}/purezoo", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "2", "JAX_TRACEBACK_FILTERING": "off",  # whose note would be the last line of an error
     }  # fmt: skip
 
 

@@ -40,10 +40,11 @@ def main() -> int:
         if not args.check:
             path.write_text(text)
             print(f"wrote {wrong[-1]}")
-    stale = [name for name in config.config_names() if is_stale(name)]
-    for name in stale:
+    stale = [(name, path) for name in config.config_names() for path in stale_records(name)]
+    for name, path in stale:
         print(
-            f"configs/{name}.py has changed since it was measured: train it anew, and scripts/results.py add RUN",
+            f"configs/{name}.py has changed since {path.relative_to(ROOT)} was measured: train it anew on such a "
+            "device, and scripts/results.py add RUN",
             file=sys.stderr,
         )
     if args.check and wrong:
@@ -113,10 +114,14 @@ def readme() -> str:
     return pattern.sub(lambda _: "\n".join([BEGIN, *rows, END]), text)
 
 
-def is_stale(name: str) -> bool:
-    """Whether a config has changed since it was measured."""
-    then = [config.from_json(config.Experiment, record["config"]) for record in measured(name)]
-    return not all(same(experiment, current(name)) for experiment in then)
+def stale_records(name: str) -> list[Path]:
+    """The records of a config that has changed since it was measured."""
+    then = {
+        path: config.from_json(config.Experiment, json.loads(path.read_text())["config"])
+        for path in record_files(name)
+        if path.is_file()
+    }
+    return [path for path, experiment in then.items() if not same(experiment, current(name))]
 
 
 def current(name: str) -> config.Experiment:

@@ -32,11 +32,12 @@ def networks() -> list[dict[str, Any]]:
 
 
 def configs() -> list[dict[str, Any]]:
-    """Name, what it is and measured result of each config."""
+    """Name, what it is and measured result of each config, and the results on other devices."""
     rows = []
     for name in config_names():
         about = (importlib.import_module(f"..configs.{name}", __package__).__doc__ or "").strip().splitlines()[0]
-        rows.append({"name": name, "what": about, "result": next(iter(measured(name)), None)})
+        records = measured(name)
+        rows.append({"name": name, "what": about, "result": records[0] if records else None, "others": records[1:]})
     return rows
 
 
@@ -49,7 +50,10 @@ def as_text() -> str:
         (n["name"], f"{n['parameters']:,}", " x ".join(map(str, n["input"])), f"{n['what']}. {n['source']}")
         for n in networks()
     ]
-    runs = [(c["name"], result_text(c["result"]), c["what"]) for c in configs()]
+    runs = []
+    for c in configs():
+        runs.append((c["name"], result_text(c["result"]), c["what"]))
+        runs += [("", result_text(other), f"the same, on {other['summary']['device']}") for other in c["others"]]
     return "\n".join(
         [
             "Networks",

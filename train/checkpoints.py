@@ -62,8 +62,11 @@ def quiet_threads() -> Iterator[None]:
     log.setLevel(logging.CRITICAL)
     sys.unraisablehook = report_unraisable  # for good: a late thread may still find its event loop closed
     logging.getLogger("asyncio").addFilter(is_news)  # for good: a failed task speaks up when it is collected
-    yield
-    log.setLevel(level)  # after an error never: late threads still report it
+    log.addFilter(is_news)  # for good: a late thread may still report a failed write
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def report_unraisable(error, report=sys.unraisablehook) -> None:
@@ -73,12 +76,13 @@ def report_unraisable(error, report=sys.unraisablehook) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """False for a failed task of Orbax, whose error the main thread has raised as well.
+    """False for a failed task or thread of Orbax, whose error the main thread has raised as well.
 
     It is reported while its memory is collected, which may be in the middle of any call. In Python 3.11 a traceback
     formatted inside of `ast.parse`, which reads the docstrings of flags, ends that in a SystemError.
     """
-    return "coro=<_wrap_awaitable()" not in record.getMessage()
+    of_orbax = record.exc_info and "orbax" in Path(record.pathname).parts
+    return not of_orbax and "coro=<_wrap_awaitable()" not in record.getMessage()
 
 
 def save(checkpointer, run: RunState, memory: dict[str, Any], score: float | None) -> None:

@@ -125,7 +125,9 @@ def _moments(x, axes, one_pass=False):
     """Mean and variance over the axes, which keep a length of 1. In one pass the memory is read once, but on CPU."""
     x = _wide(x)
     two = partial(_in_two_passes, axes=axes)
-    return jax.lax.platform_dependent(x, cpu=two, default=partial(_in_one_pass, axes=axes) if one_pass else two)
+    if not one_pass or any(jax.typeof(x).sharding.spec):  # no slice can be taken of what lies on several devices
+        return two(x)
+    return jax.lax.platform_dependent(x, cpu=two, default=partial(_in_one_pass, axes=axes))
 
 
 @_moments.defjvp

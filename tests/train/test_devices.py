@@ -29,6 +29,19 @@ assert run(["train", *common, "--out", "refused", "--train.batch-size", "33", "-
 assert run(["train", *common, "--out", "three", "--train.devices", "3"]) == 2
 assert run(["eval", "two", "--batch-size", "7"]) == 0
 """
+EXPLICIT = """
+import jax
+from purezoo.models import MLP
+
+mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+model, x = MLP(outputs=3, widths=(8,), batch_norm=True).build(), jax.random.normal(jax.random.key(0), (4, 5))
+params, state = model.init(jax.random.key(1), x)
+gradient = jax.jit(jax.grad(lambda params, x: (model.apply(params, state, x, train=True)[0] ** 2).sum()))
+alone = gradient(params, x)
+with jax.set_mesh(mesh):
+    shared = gradient(params, jax.device_put(x, jax.P("data")))
+assert all(abs(a - b).max() < 1e-4 for a, b in zip(*map(jax.tree.leaves, (alone, shared)), strict=True))
+"""
 
 
 def test_two_devices(tmp_path):
@@ -47,6 +60,12 @@ def test_two_devices(tmp_path):
         np.testing.assert_allclose(two[name], array, rtol=1e-5, atol=1e-6, err_msg=name)
     assert (tmp_path / "odd").exists()
     assert not (tmp_path / "refused").exists()
+
+
+def test_batch_norm_of_a_batch_that_is_sharded_explicitly():
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", EXPLICIT], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_job_of_several_processes_is_refused(purezoo, tmp_path, monkeypatch):

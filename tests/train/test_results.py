@@ -1,8 +1,11 @@
 """Published figures: rounded to the worse side of what was measured, and no further."""
 
+import json
+
 import pytest
 
-from purezoo.train.results import result_text
+from purezoo.train import results
+from purezoo.train.results import measured, record_files, result_text
 
 
 def record(**metrics):
@@ -19,3 +22,13 @@ def test_the_rest_is_rounded_to_the_worse_side():
     assert result_text(record(rmse=0.57)) == "RMSE 0.5700 (seed 0)"
     assert result_text(record(rmse=0.57001)) == "RMSE 0.5701 (seed 0)"
     assert result_text(record(elbo=-91.06512)) == "ELBO -91.0652 nats (seed 0)"
+
+
+def test_a_config_may_have_a_record_of_a_cpu_and_of_an_accelerator(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    assert measured("mlp") == []
+    on_cpu, on_accelerator = record_files("mlp")
+    on_accelerator.write_text(json.dumps(record(accuracy=0.9)))
+    assert measured("mlp") == [record(accuracy=0.9)]
+    on_cpu.write_text(json.dumps(record(accuracy=0.8)))
+    assert measured("mlp") == [record(accuracy=0.8), record(accuracy=0.9)]
