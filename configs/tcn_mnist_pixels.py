@@ -3,10 +3,10 @@
 A step sees the 253 steps up to it, so the last one sees all of a digit. The pictures are made 14 x 14 first. The folder
 holds MNIST as TFDS prepares it.
 
-`purezoo train tcn_mnist_pixels --data.dir FOLDER`
+`purezoo train tcn_mnist_pixels --data.dir FOLDER --train.seeds 5`
 
-Measured on the test split: accuracy 98.29 % (seed 0), 19,954 parameters,
-5 min in all, cpu (2 cores, x86_64), jax 0.10.2.
+Measured on the test split: accuracy 98.40 ± 0.02 % (5 seeds), 19,954 parameters,
+41 min in all one after another, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import TCN
