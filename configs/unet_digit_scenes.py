@@ -1,9 +1,9 @@
 """A U-Net that tells the class of each pixel in scenes of handwritten digits (32 x 32 pixels). No download.
 
-`purezoo train unet_digit_scenes`
+`purezoo train unet_digit_scenes --train.seeds 5`
 
-Measured on the test split: mean IoU 83.39 % (seed 0), 482,619 parameters,
-3 min in all, cpu (2 cores, x86_64), jax 0.10.2.
+Measured on the test split: mean IoU 83.75 ± 1.33 % (5 seeds), 482,619 parameters,
+5 min in all one after another, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import UNet
