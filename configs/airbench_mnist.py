@@ -1,9 +1,9 @@
 """A narrow airbench, six convolutions, on MNIST with shifted images, trained by Muon.
 
-`purezoo train airbench_mnist --data.dir FOLDER`
+`purezoo train airbench_mnist --data.dir FOLDER --train.seeds 5`
 
-Measured on the test split: accuracy 99.61 % (seed 0), 289,768 parameters,
-8 min in all, cpu (2 cores, x86_64), jax 0.10.2.
+Measured on the test split: accuracy 99.68 ± 0.03 % (5 seeds), 289,768 parameters,
+19 min in all one after another, cpu (2 cores, x86_64), jax 0.10.2.
 """
 
 from ..models import Airbench
