@@ -26,6 +26,7 @@ several forms (eager or compiled, train_on_batch or fit, ...) the fastest is mea
 # This process stays small, and imports no numerics: Linux counts its memory into the peak of the processes it starts.
 import argparse
 import contextlib
+import functools
 import importlib.util
 import json
 import os
@@ -300,6 +301,7 @@ def wait(process: subprocess.Popen) -> float:
     return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+@functools.cache
 def gpu_name() -> str:
     """The first GPU's, or nothing."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):

@@ -18,7 +18,7 @@ from purezoo.errors import UserError
 from purezoo.train import config
 from purezoo.train.data import Data
 from purezoo.train.folder import load_info
-from purezoo.train.results import measured, record_files, result_text
+from purezoo.train.results import measured, record_files, records, result_text
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: written by scripts/results.py -->", "<!-- end of results -->"
@@ -76,15 +76,15 @@ def written() -> dict[Path, str]:
     files = {ROOT / "README.md": readme()}
     for name in config.config_names():
         path = ROOT / "configs" / f"{name}.py"
-        if records := measured(name):
-            files[path] = docstring(path.read_text(), records)
+        if found := measured(name):
+            files[path] = docstring(path.read_text(), found)
     return files
 
 
-def docstring(text: str, records: list[dict[str, Any]]) -> str:
+def docstring(text: str, measurements: list[dict[str, Any]]) -> str:
     """A config's text with its command and its figures as the last paragraphs of its docstring."""
     about = text.split('"""')[1].split("\n\n`purezoo train")[0]
-    first, *others = records
+    first, *others = measurements
     size = f"{first['summary']['parameters']:,}"
     figures = [f"Measured on the test split: {result_text(first)}, {size} parameters,\n{time_of(first)}."]
     figures += [f"By `{record['command']}`\n{result_text(record)}, {time_of(record)}." for record in others]
@@ -116,11 +116,7 @@ def readme() -> str:
 
 def stale_records(name: str) -> list[Path]:
     """The records of a config that has changed since it was measured."""
-    then = {
-        path: config.from_json(config.Experiment, json.loads(path.read_text())["config"])
-        for path in record_files(name)
-        if path.is_file()
-    }
+    then = {path: config.from_json(config.Experiment, record["config"]) for path, record in records(name).items()}
     return [path for path, experiment in then.items() if not same(experiment, current(name))]
 
 

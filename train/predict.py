@@ -54,9 +54,11 @@ def predict_files(
             records += restored(opened, inputs.x, names, limit)
             continue
         said = mean_of_seeds(opened, inputs.x, 256)
+        if info.kind == "segmentation":
+            said = said.argmax(-1).astype(np.uint8)  # [N, H, W]
         records += records_of(info, names, said)
         if masks:
-            add_masks(pixels, Path(masks), inputs.names, said.argmax(-1).astype(np.uint8))
+            add_masks(pixels, Path(masks), inputs.names, said)
     if masks:
         Path(masks).mkdir(parents=True, exist_ok=True)
     for target, mask in pixels.items():
@@ -87,7 +89,7 @@ def mean_of_seeds(opened: list, x: Examples, batch: int) -> np.ndarray:
 
 
 def records_of(info: Info, names: list[str], said: np.ndarray) -> Records:
-    """Of each example the classes in the order of their probability or share, or the numbers, by `mean_of_seeds`."""
+    """Of each example the classes, in the order of their probability or of their share in its mask, or the numbers."""
     if info.kind == "classification":
         ranked = [by_size(info, chance) for chance in said]
         return [
@@ -95,8 +97,7 @@ def records_of(info: Info, names: list[str], said: np.ndarray) -> Records:
             for name, chances in zip(names, ranked, strict=True)
         ]
     if info.kind == "segmentation":
-        guess = said.argmax(-1)  # [N, H, W]
-        shares = [np.bincount(one.ravel(), minlength=len(info.classes)) / one.size for one in guess]
+        shares = [np.bincount(mask.ravel(), minlength=len(info.classes)) / mask.size for mask in said]
         return [{"input": name, "shares": by_size(info, share)} for name, share in zip(names, shares, strict=True)]
     numbers = said * np.asarray(info.y_std) + np.asarray(info.y_mean)
     return [

@@ -26,9 +26,13 @@ def record_files(name: str) -> list[Path]:
     return [RESULTS / f"{name}.json", RESULTS / f"{name}.accelerator.json"]
 
 
+def records(name: str) -> dict[Path, dict[str, Any]]:
+    """The records of a config's runs, {"command", "config", "data", "summary"} each, by file: none, one or two."""
+    return {path: json.loads(path.read_text()) for path in record_files(name) if path.is_file()}
+
+
 def measured(name: str) -> list[dict[str, Any]]:
-    """The records of a config's runs, {"command", "config", "data", "summary"} each: none, one or two."""
-    return [json.loads(path.read_text()) for path in record_files(name) if path.is_file()]
+    return [*records(name).values()]
 
 
 def result_text(record: dict[str, Any] | None) -> str:

@@ -77,14 +77,14 @@ def kernel_gradient_xla(g: Geometry, x: Array, y: Array) -> Array:
     return jax.linear_transpose(lambda kernel: forward_xla(g, x, kernel), kernel)(y)[0]
 
 
-def taps(g: Geometry, x: Array) -> list[Array]:
-    """For each kernel element the inputs [B, H', W', C] that it meets."""
-    x = padded(g, x)
+def taps(g: Geometry, x: Array, padding: float = 0) -> list[Array]:
+    """For each kernel element the inputs [B, H', W', C] that it meets, or `padding` around them."""
+    x = padded(g, x, padding)
     return [window_of(x, (i * g.dilation[0], j * g.dilation[1]), g.out, g.stride) for i, j in elements(g)]
 
 
-def padded(g: Geometry, x: Array) -> Array:
-    return lax.pad(x, np.zeros((), x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
+def padded(g: Geometry, x: Array, value: float = 0) -> Array:
+    return lax.pad(x, np.array(value, x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
 
 
 def elements(g: Geometry) -> list[Pair]:

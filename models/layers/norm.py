@@ -99,7 +99,7 @@ def local_response_norm(window: int = 5, *, k: float = 2.0, alpha: float = 1e-4,
 
     def normalize(x):
         x = as_float(x)
-        square = jnp.square(x.astype(jnp.promote_types(x.dtype, jnp.float32)))
+        square = jnp.square(_wide(x))
         sizes, strides = (1,) * (x.ndim - 1) + (window,), (1,) * x.ndim
         total = jax.lax.reduce_window(square, np.zeros((), square.dtype), jax.lax.add, sizes, strides, "SAME")
         return (x * _power(k + alpha * total, -beta)).astype(x.dtype)

@@ -72,10 +72,8 @@ def _max_by_taps_jvp(g, primals, tangents):
     """By the number of the first tap that is the maximum: XLA's select-and-scatter takes much longer."""
     (x,), (dx,) = primals, tangents
     y = _max_by_taps(g, x)
-    lowest = lax.pad(x, np.array(-np.inf, x.dtype), ((0, 0, 0), *((lo, hi, 0) for lo, hi in g.padding), (0, 0, 0)))
-    within = geometry(lowest.shape[1:3], g.window, g.stride, ((0, 0), (0, 0)))
     first = jnp.full(y.shape, -1, jnp.int8)
-    for i, tap in reversed(list(enumerate(taps(within, lowest)))):
+    for i, tap in reversed(list(enumerate(taps(g, x, -np.inf)))):
         first = jnp.where(tap == y, jnp.int8(i), first)
     first = lax.optimization_barrier(first)  # computed once, and not again for each tap of the gradient
     return y, reduce(jnp.add, (jnp.where(first == i, tap, 0) for i, tap in enumerate(taps(g, dx))))
